@@ -1,0 +1,1 @@
+"""Bursar's tests. Folders mirror `src/bursar/`; `support/` holds what tests share."""
