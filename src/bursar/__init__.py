@@ -1,0 +1,206 @@
+"""Bursar: a credit ledger for AI products. May this call start, what did it cost, what is left.
+
+    from bursar import Credits
+
+    with Credits.open("sqlite:///bursar.db") as credits:
+        credits.open_account("alice")
+        receipt = credits.charge("alice", skill="TEXT_GENERATION", idempotency_key="req-1")
+        print(receipt.available)
+
+The names in `__all__` are public. They are imported when they are first used: `import bursar` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bursar.answers import (
+        ENCODER,
+        AccountAnswer,
+        BalanceAnswer,
+        ComponentAnswer,
+        GrantAnswer,
+        GrantReceipt,
+        HoldAnswer,
+        LotAnswer,
+        Page,
+        Paid,
+        PlanAnswer,
+        PriceAnswer,
+        PriceRule,
+        QuoteAnswer,
+        Receipt,
+        SkillAnswer,
+        Slice,
+        TransferReceipt,
+    )
+    from bursar.catalog import Preset
+    from bursar.core.errors import (
+        AccountClosed,
+        AccountFrozen,
+        AccountNotFound,
+        AlreadyExists,
+        BursarError,
+        Conflict,
+        DatabaseUnavailable,
+        Denied,
+        EngineClosed,
+        GrantNotFound,
+        HoldNotFound,
+        HoldNotOpen,
+        IdempotencyConflict,
+        Insufficient,
+        InsufficientCredits,
+        Invalid,
+        Kind,
+        NotFound,
+        NotMigrated,
+        NotRefundable,
+        Overloaded,
+        PlanNotFound,
+        RefundExceedsCharge,
+        SkillDisabled,
+        SkillNotFound,
+        TransactionNotFound,
+        Unavailable,
+    )
+    from bursar.core.invariants import Finding
+    from bursar.core.model import Usage
+    from bursar.credits import AsyncCredits, AsyncHold, Credits, Hold
+    from bursar.presets import load_preset
+    from bursar.verify import Verdict
+
+_HOMES = {
+    "bursar.answers": (
+        "AccountAnswer",
+        "BalanceAnswer",
+        "ComponentAnswer",
+        "ENCODER",
+        "GrantAnswer",
+        "GrantReceipt",
+        "HoldAnswer",
+        "LotAnswer",
+        "Page",
+        "Paid",
+        "PlanAnswer",
+        "PriceAnswer",
+        "PriceRule",
+        "QuoteAnswer",
+        "Receipt",
+        "SkillAnswer",
+        "Slice",
+        "TransferReceipt",
+    ),
+    "bursar.catalog": ("Preset",),
+    "bursar.core.errors": (
+        "AccountClosed",
+        "AccountFrozen",
+        "AccountNotFound",
+        "AlreadyExists",
+        "BursarError",
+        "Conflict",
+        "DatabaseUnavailable",
+        "Denied",
+        "EngineClosed",
+        "GrantNotFound",
+        "HoldNotFound",
+        "HoldNotOpen",
+        "IdempotencyConflict",
+        "Insufficient",
+        "InsufficientCredits",
+        "Invalid",
+        "Kind",
+        "NotFound",
+        "NotMigrated",
+        "NotRefundable",
+        "Overloaded",
+        "PlanNotFound",
+        "RefundExceedsCharge",
+        "SkillDisabled",
+        "SkillNotFound",
+        "TransactionNotFound",
+        "Unavailable",
+    ),
+    "bursar.core.invariants": ("Finding",),
+    "bursar.core.model": ("Usage",),
+    "bursar.credits": (
+        "AsyncCredits",
+        "AsyncHold",
+        "Credits",
+        "Hold",
+    ),
+    "bursar.presets": ("load_preset",),
+    "bursar.verify": ("Verdict",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ENCODER",
+    "AccountAnswer",
+    "AccountClosed",
+    "AccountFrozen",
+    "AccountNotFound",
+    "AlreadyExists",
+    "AsyncCredits",
+    "AsyncHold",
+    "BalanceAnswer",
+    "BursarError",
+    "ComponentAnswer",
+    "Conflict",
+    "Credits",
+    "DatabaseUnavailable",
+    "Denied",
+    "EngineClosed",
+    "Finding",
+    "GrantAnswer",
+    "GrantNotFound",
+    "GrantReceipt",
+    "Hold",
+    "HoldAnswer",
+    "HoldNotFound",
+    "HoldNotOpen",
+    "IdempotencyConflict",
+    "Insufficient",
+    "InsufficientCredits",
+    "Invalid",
+    "Kind",
+    "LotAnswer",
+    "NotFound",
+    "NotMigrated",
+    "NotRefundable",
+    "Overloaded",
+    "Page",
+    "Paid",
+    "PlanAnswer",
+    "PlanNotFound",
+    "Preset",
+    "PriceAnswer",
+    "PriceRule",
+    "QuoteAnswer",
+    "Receipt",
+    "RefundExceedsCharge",
+    "SkillAnswer",
+    "SkillDisabled",
+    "SkillNotFound",
+    "Slice",
+    "TransactionNotFound",
+    "TransferReceipt",
+    "Unavailable",
+    "Usage",
+    "Verdict",
+    "load_preset",
+]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        home = _HOME.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(home), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

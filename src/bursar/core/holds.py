@@ -1,0 +1,293 @@
+"""The life of a hold: placed, dispatched, extended, captured, released, expired.
+
+A hold pins slices of lots. Capture spends the first of them and returns the rest to the very lots; what exceeds the
+hold comes out of what is available, then the overage policy decides. A capture is never refused by a limit, a
+disabled skill or a frozen account: the cost is real.
+"""
+
+from __future__ import annotations
+
+from bursar.core import pricing
+from bursar.core.book import Book, Outcome, Touched
+from bursar.core.burndown import burn, expire_returned, pay_debt, pin, unpin
+from bursar.core.charges import give_back, price_spend, require_active, spent_on, usage_json
+from bursar.core.commands import Capture, Dispatch, Extend, PlaceHold, Release, fingerprint
+from bursar.core.errors import HoldNotOpen, InsufficientCredits, Invalid
+from bursar.core.model import (
+    Catalogue,
+    Entries,
+    Hold,
+    HoldState,
+    Instant,
+    OnExpiry,
+    Overage,
+    Transaction,
+    TransactionType,
+    encode_json,
+)
+from bursar.core.money import MAX_NANOS, Nanos
+
+SECOND = 1_000_000
+
+HOLD_TRANSITIONS: dict[tuple[str, str], HoldState] = {  # the whole life of a hold; anything absent is `HoldNotOpen`
+    (HoldState.OPEN, "dispatch"): HoldState.DISPATCHED,
+    (HoldState.DISPATCHED, "dispatch"): HoldState.DISPATCHED,
+    (HoldState.OPEN, "extend"): HoldState.OPEN,
+    (HoldState.DISPATCHED, "extend"): HoldState.DISPATCHED,
+    (HoldState.OPEN, "capture"): HoldState.CAPTURED,
+    (HoldState.DISPATCHED, "capture"): HoldState.CAPTURED,
+    (HoldState.EXPIRED, "capture"): HoldState.CAPTURED,  # once more: the real cost replaces what expiry did
+    (HoldState.OPEN, "release"): HoldState.RELEASED,
+    (HoldState.DISPATCHED, "release"): HoldState.RELEASED,
+    (HoldState.OPEN, "expire"): HoldState.EXPIRED,
+    (HoldState.DISPATCHED, "expire"): HoldState.EXPIRED,
+}
+
+
+def next_state(hold: Hold, event: str) -> HoldState:
+    """The state after the event; `HoldNotOpen` where the table has none."""
+    state = HOLD_TRANSITIONS.get((hold.state, event))
+    if state is None:
+        raise HoldNotOpen(hold.hold_id, hold.state)
+    return state
+
+
+def place(book: Book, command: PlaceHold, now: Instant, catalogue: Catalogue) -> Outcome:
+    """Pin as much of the cost as there is, never less than `at_least`."""
+    require_active(book)
+    account = book.account
+    cost, price_version = price_spend(command, catalogue)
+    least = cost if command.at_least is None else min(command.at_least, cost)
+    if least > 0 and least > account.available:
+        raise InsufficientCredits(least, account.available, account.next_reset)
+    amount = min(cost, max(account.available, 0))
+    slices = pin(book, amount)
+    account.open_holds += 1
+    account.holds_opened += 1
+    hold = Hold(
+        account.account_id,
+        f"h_{command.token}",
+        HoldState.DISPATCHED if command.dispatched else HoldState.OPEN,
+        amount,
+        0,
+        None,
+        encode_json(slices),
+        command.skill,
+        command.model,
+        price_version,
+        usage_json(command.usage, command.quantity),
+        command.member,
+        command.overage or account.overage,
+        command.on_expiry,
+        command.actor,
+        command.description,
+        command.metadata,
+        command.key,
+        now + command.ttl_seconds * SECOND,
+        now,
+        None,
+        0,
+        None,
+        b"",
+    )
+    book.touch_hold(hold, Touched.NEW)
+    return Outcome("hold", hold=hold.copy())
+
+
+def dispatch(book: Book, command: Dispatch, now: Instant, catalogue: Catalogue) -> Outcome:
+    """The call left. Again with the same content: a replay; with another measure: the measure is kept."""
+    hold = book.hold(command.hold)
+    state = next_state(hold, "dispatch")
+    replayed = hold.state == state and command.measured in (None, hold.measured)
+    if not replayed:
+        hold.state = state
+        hold.measured = hold.measured if command.measured is None else command.measured
+        book.touch_hold(hold)
+    return Outcome("dispatch", replayed=replayed, hold=hold.copy())
+
+
+def extend(book: Book, command: Extend, now: Instant, catalogue: Catalogue) -> Outcome:
+    """Pin more, give it more time from now, or report what was measured so far."""
+    hold = book.hold(command.hold)
+    next_state(hold, "extend")
+    if command.amount is not None:
+        if command.amount > book.account.available:
+            raise InsufficientCredits(command.amount, book.account.available, book.account.next_reset)
+        hold.slices = encode_json(hold.slice_list() + pin(book, command.amount))
+        hold.amount += command.amount
+    if command.ttl_seconds is not None:
+        hold.expires_at = max(hold.expires_at, now + command.ttl_seconds * SECOND)
+    if command.measured is not None:
+        hold.measured = command.measured
+    book.touch_hold(hold)
+    return Outcome("extend", hold=hold.copy())
+
+
+def release(book: Book, command: Release, now: Instant, catalogue: Catalogue) -> Outcome:
+    """All back to the lots. Again: a replay."""
+    hold = book.hold(command.hold)
+    if hold.state == HoldState.RELEASED:
+        return Outcome("release", replayed=True, hold=hold.copy())
+    let_go(book, hold, next_state(hold, "release"), now, now)
+    return Outcome("release", hold=hold.copy())
+
+
+def capture(book: Book, command: Capture, now: Instant, catalogue: Catalogue) -> Outcome:
+    """Charge the real cost. The same content again: a replay."""
+    hold = book.hold(command.hold)
+    settlement = fingerprint(command)
+    if hold.state == HoldState.CAPTURED and hold.settlement == settlement:
+        return Outcome("capture", replayed=True, hold=hold.copy(), transaction=book.transaction_at(hold.settled_seq))
+    late = hold.state == HoldState.EXPIRED
+    state = next_state(hold, "capture")
+    cost = real_cost(hold, command, catalogue)
+    if late:
+        transaction = _correct(book, hold, command, cost, now)
+        hold.captured -= transaction.amount
+    else:
+        transaction = settle(book, hold, cost, now, now, command)
+    hold.state = state
+    hold.settlement = settlement
+    hold.settled_seq = transaction.seq
+    hold.settled_at = now
+    book.touch_hold(hold, Touched.AMOUNTS)
+    return Outcome("capture", hold=hold.copy(), transaction=transaction)
+
+
+def real_cost(hold: Hold, command: Capture, catalogue: Catalogue) -> Nanos:
+    """The amount given, the usage at the price that the hold pinned, or as held."""
+    if command.amount is not None:
+        return command.amount
+    if command.usage is None:
+        return hold.amount
+    if hold.skill is None or hold.price_version is None:
+        raise Invalid("usage", "this hold was placed for an amount: capture an amount")
+    return pricing.cost(catalogue.prices[hold.skill, hold.price_version], command.usage, 1)
+
+
+def expire(book: Book, hold: Hold, now: Instant) -> None:
+    """What a hold comes to when nobody settled it in time: released, or charged by policy once the call has left."""
+    due_at = hold.expires_at
+    state = next_state(hold, "expire")
+    if hold.state == HoldState.OPEN or hold.on_expiry == OnExpiry.RELEASE:
+        let_go(book, hold, state, now, due_at)
+        return
+    measured = hold.measured if hold.on_expiry == OnExpiry.CAPTURE_MEASURED else None
+    transaction = settle(book, hold, hold.amount if measured is None else measured, now, due_at, None)
+    hold.state = state
+    hold.settled_seq = transaction.seq
+    hold.settled_at = due_at
+    book.touch_hold(hold, Touched.AMOUNTS)
+
+
+def let_go(book: Book, hold: Hold, state: HoldState, now: Instant, effective_at: Instant) -> None:
+    """Return every slice; debt is paid out of it, and what belongs to an ended lot ends."""
+    _, returned = unpin(book, hold.slice_list(), 0)
+    book.account.open_holds -= 1
+    hold.state = state
+    hold.settled_at = effective_at
+    entries = pay_debt(book, _living(book, returned, effective_at))
+    if entries:
+        transaction = book.post(
+            TransactionType.DEBT_PAYMENT, 0, entries, now, "bursar:debt", effective_at=effective_at, hold=hold.hold_id
+        )
+        hold.settled_seq = transaction.seq
+    expire_returned(book, returned, now, effective_at)
+    book.touch_hold(hold, Touched.AMOUNTS)
+
+
+def settle(
+    book: Book, hold: Hold, cost: Nanos, now: Instant, effective_at: Instant, command: Capture | None
+) -> Transaction:
+    """Spend the first `cost` of the hold; more comes out of what is available, then the overage policy decides."""
+    slices = hold.slice_list()
+    extra = max(cost - hold.amount, 0)
+    free = max(book.account.available, 0)
+    if extra > free and hold.overage == Overage.REJECT and command is not None:
+        raise InsufficientCredits(extra, book.account.available, book.account.next_reset)
+    entries, returned = unpin(book, slices, cost)
+    book.account.open_holds -= 1
+    paid_extra, shortfall = _take_extra(book, hold, extra, free, entries)
+    charged = cost - extra + paid_extra
+    hold.captured = charged
+    entries += pay_debt(book, _living(book, returned, effective_at))
+    transaction = _post_capture(book, hold, charged, entries, now, effective_at, command, _shortfall(shortfall))
+    expire_returned(book, returned, now, effective_at)
+    return transaction
+
+
+def _correct(book: Book, hold: Hold, command: Capture, cost: Nanos, now: Instant) -> Transaction:
+    """A capture after expiry: the real cost replaces what expiry charged, by a transaction that names it."""
+    expiry = book.transaction_at(hold.settled_seq) if hold.settled_seq else None
+    detail: dict[str, object] = {"corrects": "expiry" if expiry is None else expiry.id}
+    if expiry is not None and cost < hold.captured:
+        refunded = sum(earlier.amount for earlier in book.refunds_of(expiry.id))
+        back = min(hold.captured - cost, -expiry.amount - refunded)
+        if back > 0:
+            return give_back(book, expiry, refunded, back, now, command, detail=detail, description=command.description)
+    extra = max(cost - hold.captured, 0)
+    free = max(book.account.available, 0)
+    if extra > free and hold.overage == Overage.REJECT:
+        raise InsufficientCredits(extra, book.account.available, book.account.next_reset)
+    entries: Entries = []
+    charged, shortfall = _take_extra(book, hold, extra, free, entries)
+    return _post_capture(book, hold, charged, entries, now, now, command, detail | (_shortfall(shortfall) or {}))
+
+
+def _take_extra(book: Book, hold: Hold, extra: Nanos, free: Nanos, entries: Entries) -> tuple[Nanos, Nanos]:
+    """Take `extra` beyond the hold: what is free, then debt, unless the policy caps it. Returns what was charged and
+    what not.
+    """
+    from_lots = min(extra, free)
+    if from_lots:
+        entries += burn(book, from_lots)
+    rest = extra - from_lots
+    if rest == 0:
+        return extra, 0
+    owed = min(rest, MAX_NANOS - book.account.debt) if hold.overage == Overage.DEBT else 0
+    if owed:
+        book.account.debt += owed
+        entries.append((None, -owed))
+    return from_lots + owed, rest - owed
+
+
+def _shortfall(shortfall: Nanos) -> dict[str, object] | None:
+    return {"shortfall": shortfall} if shortfall else None
+
+
+def _post_capture(
+    book: Book,
+    hold: Hold,
+    charged: Nanos,
+    entries: Entries,
+    now: Instant,
+    effective_at: Instant,
+    command: Capture | None,
+    detail: dict[str, object] | None,
+) -> Transaction:
+    book.spend(charged)
+    usage = hold.usage if command is None or command.usage is None else encode_json(command.usage)
+    return book.post(
+        TransactionType.CONSUMPTION,
+        -charged,
+        entries,
+        now,
+        spent_on(hold.skill),
+        effective_at=effective_at,
+        command=command,
+        skill=hold.skill,
+        model=hold.model,
+        price_version=hold.price_version,
+        usage=usage,
+        provider_cost_usd=None if command is None else command.provider_cost_usd,
+        hold=hold.hold_id,
+        member=hold.member,
+        detail=detail,
+        description=None if command is None else command.description or hold.description,
+        metadata=None if command is None else command.metadata or hold.metadata,
+    )
+
+
+def _living(book: Book, returned: list[tuple[str, Nanos]], effective_at: Instant) -> list[tuple[str, Nanos]]:
+    """What returned to lots that have not ended: only that can pay a debt."""
+    return [(lot_id, part) for lot_id, part in returned if not book.lot(lot_id).ended(effective_at)]

@@ -1,0 +1,357 @@
+"""What the ledger is made of, as plain values.
+
+`Account`, `Lot` and `Hold` change (a `Book` holds working copies of them); everything else is immutable. The fields
+of the row types stand in the order of their table's columns, so that a row becomes a value, and a value a row,
+without naming a field. Amounts are nano-credits (`Nanos`), times are microseconds since 1970-01-01 UTC (`Instant`).
+Nested facts (`entries`, `slices`, `usage`, `metadata`, `detail`) are kept as the JSON text that is stored, because
+that text is what the hash chain covers.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct, field
+from msgspec.json import decode, encode
+
+from bursar.core.money import Nanos, Rounding
+
+Instant: TypeAlias = int
+"""Microseconds since 1970-01-01T00:00:00Z."""
+
+Slices: TypeAlias = list[tuple[str, Nanos]]
+"""What each lot contributes, in burn-down order."""
+
+Entries: TypeAlias = list[tuple[str | None, Nanos]]
+"""Signed movements, one per lot touched; the lot `None` is the account's debt."""
+
+
+class Word(StrEnum):
+    """A word of a column: hashes as its text does, so that a row's text finds it in a table, and fast."""
+
+    __hash__ = str.__hash__
+
+
+class AccountStatus(Word):
+    """Frozen: nothing new is spent. Closed: nothing new at all."""
+
+    ACTIVE = "active"
+    FROZEN = "frozen"
+    CLOSED = "closed"
+
+
+class HoldState(Word):
+    """`open -> dispatched -> captured / released / expired`; the moves stand in `core.holds`."""
+
+    OPEN = "open"
+    DISPATCHED = "dispatched"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class Overage(Word):
+    """What a capture does when the real cost exceeds everything there is."""
+
+    DEBT = "debt"
+    CAP = "cap"
+    REJECT = "reject"
+
+
+class OnExpiry(Word):
+    """What a dispatched hold costs when nobody settled it in time."""
+
+    CAPTURE_HELD = "capture_held"
+    CAPTURE_MEASURED = "capture_measured"
+    RELEASE = "release"
+
+
+class TransactionType(Word):
+    """What a transaction is for; public, in upper case."""
+
+    PLAN = "PLAN"
+    PURCHASE = "PURCHASE"
+    BONUS = "BONUS"
+    PROMO = "PROMO"
+    REFERRAL = "REFERRAL"
+    ADMIN = "ADMIN"
+    CONSUMPTION = "CONSUMPTION"
+    REFUND = "REFUND"
+    EXPIRY = "EXPIRY"
+    VOID = "VOID"
+    ADJUSTMENT = "ADJUSTMENT"
+    TRANSFER_IN = "TRANSFER_IN"
+    TRANSFER_OUT = "TRANSFER_OUT"
+    DEBT_PAYMENT = "DEBT_PAYMENT"
+
+
+class Account(Struct, gc=False):
+    """A holder of credits. posted = lots - debt; available = posted - held.
+
+    `open_holds` counts holds that have not ended, `holds_opened` all there ever were; `spent` is net consumption since
+    `last_reset`; `due_at` is the first moment at which a lot starts, ends or the plan renews.
+    """
+
+    account_id: str
+    email: str | None
+    name: str | None
+    plan: str | None
+    status: str
+    overage: str
+    timezone: str
+    metadata: str | None
+    posted: Nanos
+    held: Nanos
+    debt: Nanos
+    spent: Nanos
+    open_holds: int
+    holds_opened: int
+    seq: int
+    head: bytes
+    last_reset: Instant | None
+    next_reset: Instant | None
+    due_at: Instant | None
+    created_at: Instant
+    recorded_at: Instant
+    profile_digest: bytes
+
+    def copy(self) -> Account:
+        return copy(self)
+
+    @property
+    def available(self) -> Nanos:
+        return self.posted - self.held
+
+
+class Lot(Struct, gc=False):
+    """A grant and what remains of it. `held` is the pinned part of `remaining`.
+
+    A lot whose `effective_at` lies ahead is not `started`: it counts nowhere yet. `ended_at` is when it expired or
+    was ended early (what is held of it stays until it is settled); `live` is False once nothing remains. `seq` is the
+    grant's transaction.
+    """
+
+    account_id: str
+    lot_id: str
+    source: str
+    plan: str | None
+    priority: int
+    amount: Nanos
+    remaining: Nanos
+    held: Nanos
+    effective_at: Instant
+    expires_at: Instant | None
+    ended_at: Instant | None
+    paid: str | None
+    currency: str | None
+    seq: int
+    started: bool
+    live: bool
+
+    @property
+    def free(self) -> Nanos:
+        return self.remaining - self.held
+
+    def copy(self) -> Lot:
+        return copy(self)
+
+    @property
+    def voided(self) -> bool:
+        """Whether it was ended early by hand; a plan's lot that a renewal ended has expired instead."""
+        if self.plan is not None or self.ended_at is None:
+            return False
+        return self.expires_at is None or self.ended_at < self.expires_at
+
+    def ended(self, now: Instant) -> bool:
+        """Whether credits that return to this lot are gone: it has expired or was voided."""
+        return self.ended_at is not None or (self.expires_at is not None and self.expires_at <= now)
+
+
+class Hold(Struct, gc=False):
+    """Credits set aside for a call in flight; `slices` are the lots that are pinned.
+
+    `settled_seq` is the transaction that settled it (0: none), `settlement` the fingerprint of the capture that did.
+    """
+
+    account_id: str
+    hold_id: str
+    state: str
+    amount: Nanos
+    captured: Nanos
+    measured: Nanos | None
+    slices: str
+    skill: str | None
+    model: str | None
+    price_version: int | None
+    usage: str | None
+    member: str | None
+    overage: str
+    on_expiry: str
+    actor: str
+    description: str | None
+    metadata: str | None
+    idempotency_key: str | None
+    expires_at: Instant
+    created_at: Instant
+    settled_at: Instant | None
+    settled_seq: int
+    settlement: bytes | None
+    digest: bytes
+
+    @property
+    def unsettled(self) -> bool:
+        return self.state in ("open", "dispatched")
+
+    def copy(self) -> Hold:
+        return copy(self)
+
+    def slice_list(self) -> Slices:
+        return decode(self.slices, type=Slices)
+
+
+class Transaction(Struct, frozen=True, gc=False):
+    """The immutable record of one ledger event. `amount` is signed; `posted_after - amount` was posted before.
+
+    `counterparty` is the other side (`world:stripe`, `skill:TEXT_GENERATION`, `account:bob`, `bursar:expiry`):
+    credits flow from it to the account where `amount` is positive and to it where it is negative. `detail` holds the
+    facts of the type: a grant's terms, a shortfall, what a correction corrects.
+    """
+
+    account_id: str
+    seq: int
+    id: str
+    type: str
+    amount: Nanos
+    posted_after: Nanos
+    held_after: Nanos
+    entries: str
+    skill: str | None
+    model: str | None
+    plan: str | None
+    price_version: int | None
+    usage: str | None
+    provider_cost_usd: str | None
+    actor: str
+    counterparty: str
+    hold: str | None
+    refund_of: str | None
+    member: str | None
+    detail: str | None
+    effective_at: Instant
+    recorded_at: Instant
+    description: str | None
+    metadata: str | None
+    idempotency_key: str | None
+    salt: bytes | None
+    text_digest: bytes | None
+    hash: bytes
+
+    @property
+    def posted_before(self) -> Nanos:
+        return self.posted_after - self.amount
+
+    @property
+    def available_after(self) -> Nanos:
+        return self.posted_after - self.held_after
+
+    def entry_list(self) -> Entries:
+        return decode(self.entries, type=Entries)
+
+
+class Remembered(Struct, frozen=True, gc=False):
+    """One idempotency key of an account and the first outcome under it; `reference` is the id of what it made."""
+
+    account_id: str
+    key: str
+    verb: str
+    fingerprint: bytes
+    reference: str
+
+
+class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Measured quantities of one call, each a count >= 0; `seconds` and `custom` are decimal strings.
+
+    Token kinds are disjoint: `input_tokens` does not include cached or cache-write tokens. A usage is one call unless
+    it says otherwise, so that a price per call is never free by accident.
+    """
+
+    calls: int = 1
+    input_tokens: int = 0
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    images: int = 0
+    characters: int = 0
+    seconds: str = "0"
+    image_size: str | None = None
+    image_quality: str | None = None
+    custom: dict[str, str] = field(default_factory=dict)
+
+
+class Component(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """`credits` nano-credits for each `per` of `unit`; an image component may name a `size` and `quality`."""
+
+    unit: str
+    credits: Nanos
+    per: int = 1
+    size: str | None = None
+    quality: str | None = None
+
+
+class Price(Struct, frozen=True):
+    """One version of what a skill costs. `markup` is a decimal factor; `flat` is the cost of one call where that is
+    all.
+    """
+
+    skill: str
+    version: int
+    components: tuple[Component, ...]
+    rounding: Rounding = Rounding.NANO
+    minimum: Nanos = 0
+    markup: str = "1"
+    created_at: Instant = 0
+    flat: Nanos | None = None
+
+
+class Skill(Struct, frozen=True):
+    """A named, priced thing that an app sells."""
+
+    name: str
+    display_name: str
+    description: str | None
+    active: bool
+    created_at: Instant
+    price: Price
+
+
+class Plan(Struct, frozen=True):
+    """An allowance per period. `renewal`: `reset`, `rollover` (up to `rollover_cap`) or `accumulate`; `period` may be
+    `none`.
+    """
+
+    name: str
+    display_name: str
+    allowance: Nanos
+    period: str = "month"
+    anchor: str = "calendar"
+    renewal: str = "reset"
+    rollover_cap: Nanos | None = None
+    priority: int = 10
+    created_at: Instant = 0
+
+
+class Catalogue(Struct, frozen=True):
+    """Skills, prices and plans as they stand at one version; `prices` holds every version ever."""
+
+    version: int
+    skills: dict[str, Skill]
+    prices: dict[tuple[str, int], Price]
+    plans: dict[str, Plan]
+
+
+def encode_json(value: object) -> str:
+    """The one canonical JSON text of nested facts: UTF-8, no spaces, the order given."""
+    return encode(value).decode()

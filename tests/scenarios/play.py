@@ -1,0 +1,486 @@
+"""Plays a scenario on a stage: the pure machine, or an engine over a database. The words are those of `language`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec.json import decode
+
+from bursar.core import commands
+from bursar.core.book import Book, Outcome
+from bursar.core.commands import Command
+from bursar.core.errors import BursarError
+from bursar.core.invariants.fold import detail_of, terms_of
+from bursar.core.model import Entries, Hold, Instant, Lot, Plan, Transaction
+from bursar.core.money import Nanos, format_credits
+from bursar.core.periods import format_instant
+from tests.scenarios.language import Scenario, Step
+from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, START, Rows, credits_, instant
+
+UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+OUTFLOWS = frozenset({"CONSUMPTION", "EXPIRY", "VOID", "TRANSFER_OUT"})
+
+
+class Stage(Protocol):
+    """Where scenarios are played."""
+
+    now: Instant
+
+    async def put_plan(self, plan: Plan) -> None: ...
+
+    async def put_price(self, skill: str, cost: Nanos) -> None: ...
+
+    async def switch_skill(self, skill: str, *, active: bool) -> None: ...
+
+    async def execute(self, command: Command) -> Outcome: ...
+
+    async def view(self, account: str) -> Book: ...
+
+    async def rows(self, account: str) -> Rows:
+        """Everything recorded, read anew."""
+
+
+class Mismatch(AssertionError):
+    """A step did not come out as its line says."""
+
+
+class Player:
+    """One run of one scenario."""
+
+    def __init__(self, stage: Stage, scenario: Scenario) -> None:
+        self.stage = stage
+        self.scenario = scenario
+        self.named: dict[str, str] = {}
+        self.names: dict[str, str] = {}
+        self.owners: dict[str, str] = {}
+        self.accounts: list[str] = []
+
+    async def play(self) -> None:
+        """Every step, with the invariants checked after each."""
+        self.stage.now = START
+        for step in self.scenario.steps:
+            try:
+                await self._play(step)
+                for account in self.accounts:
+                    findings = (await self.stage.rows(account)).findings()
+                    _same(findings, [], "what does not hold")
+            except Mismatch as mismatch:
+                place = f"{self.scenario.file}.txt:{step.number}: {step.text}"
+                raise Mismatch(f"{place}\n    {mismatch}") from None
+
+    async def _play(self, step: Step) -> None:
+        if step.verb in LOOKS:
+            await LOOKS[step.verb](self, step)
+        elif step.verb in SCENERY:
+            await SCENERY[step.verb](self, step)
+        else:
+            await self._command(step)
+
+    # Commands
+
+    async def _command(self, step: Step) -> None:
+        if step.expected is None:
+            raise Mismatch("a command needs what must come of it: `-> ok`")
+        name, command = BUILD[step.verb](self, step)
+        try:
+            outcome = await self.stage.execute(command)
+        except BursarError as refusal:
+            _same(refusal.code, step.expected, "the answer")
+            return
+        again = outcome.replayed or not outcome.created
+        _same("replay" if again else "ok", step.expected, "the answer")
+        if command.account not in self.accounts:
+            self.accounts.append(command.account)
+        self._name(name, command, outcome)
+        if step.moved:
+            await self._learn(command.account)
+            _same(self._moved(outcome), list(step.moved), "what was moved")
+
+    def _name(self, name: str | None, command: Command, outcome: Outcome) -> None:
+        """What a command made is known by the name it was given; made again, it must be the same thing."""
+        made = _made(outcome)
+        if name is None or made is None:
+            return
+        if outcome.replayed:
+            _same(made, self.named.get(name), f"what {name} is")
+        self.named[name] = made
+        self.names[made] = name
+        self.names.setdefault(f"g_{command.token}", name)
+        self.owners[name] = command.account
+        for number in range(9):
+            self.names.setdefault(f"g_{command.token}_{number}", f"{name}.{number}")
+
+    async def _learn(self, account: str) -> list[Lot]:
+        """Every lot of an account as it stands now; those of its plan get their names."""
+        recorded = {lot.lot_id: lot for lot in (await self.stage.rows(account)).lots}
+        now = {lot_id: lot for lot_id, lot in (await self.stage.view(account)).lots.items() if lot is not None}
+        lots = list((recorded | now).values())
+        for lot in lots:
+            if lot.plan is not None:
+                self.names.setdefault(lot.lot_id, f"{lot.plan}@{_moment(lot.effective_at)[:10]}")
+        return lots
+
+    def _moved(self, outcome: Outcome) -> list[str]:
+        if outcome.transaction is not None:
+            sign = -1 if outcome.transaction.type in OUTFLOWS or outcome.transaction.amount < 0 else 1
+            return self._parts(outcome.transaction.entry_list(), sign)
+        assert outcome.hold is not None, "nothing was moved"
+        return self._parts(list(outcome.hold.slice_list()), 1)
+
+    def _parts(self, entries: Entries, sign: int) -> list[str]:
+        return [f"{self._lot_name(lot_id)}:{format_credits(sign * part)}" for lot_id, part in entries]
+
+    def _lot_name(self, lot_id: str | None) -> str:
+        return "debt" if lot_id is None else self.names.get(lot_id, lot_id)
+
+    def id_of(self, name: str) -> str:
+        """The id behind a name; a name that stands for nothing is an id that does not exist."""
+        return self.named.get(name, name)
+
+    def owner_of(self, name: str, step: Step) -> str:
+        return step.options.get("account") or self.owners.get(name) or "nobody"
+
+    # Scenery
+
+    async def at(self, step: Step) -> None:
+        (moment,) = step.words
+        self.stage.now = self.stage.now + _span(moment[1:]) if moment.startswith("+") else instant(moment)
+
+    async def plan(self, step: Step) -> None:
+        name, allowance = step.words
+        options = step.options
+        await self.stage.put_plan(
+            Plan(
+                name,
+                name,
+                credits_(allowance),
+                period=options.get("period", "month"),
+                anchor=options.get("anchor", "calendar"),
+                renewal=options.get("renewal", "reset"),
+                rollover_cap=_optional(credits_, options.get("cap")),
+                priority=int(options.get("priority", "10")),
+            )
+        )
+
+    async def skill(self, step: Step) -> None:
+        name, cost = step.words
+        await self.stage.put_price(name, credits_(cost))
+
+    async def enable(self, step: Step) -> None:
+        await self.stage.switch_skill(step.words[0], active=True)
+
+    async def disable(self, step: Step) -> None:
+        await self.stage.switch_skill(step.words[0], active=False)
+
+    # Looking
+
+    async def balance(self, step: Step) -> None:
+        account = (await self.stage.view(step.words[0])).account
+        found = {
+            name: format_credits(getattr(account, name)) for name in step.options if name not in ("plan", "status")
+        }
+        found |= {name: str(getattr(account, name)) for name in step.options if name in ("plan", "status")}
+        _same(found, step.options, "the balance")
+
+    async def lots(self, step: Step) -> None:
+        await self._learn(step.words[0])
+        book = await self.stage.view(step.words[0])
+        found = [f"{self._lot_name(lot.lot_id)}:{_remaining(lot)}" for lot in book.live_lots()]
+        _same(found, list(step.words[1:]), "the lots")
+
+    async def state(self, step: Step) -> None:
+        hold = await self._hold(step.words[0])
+        shown = {
+            "state": str(hold.state),
+            "amount": format_credits(hold.amount),
+            "captured": format_credits(hold.captured),
+            "price": str(hold.price_version),
+        }
+        _same({name: shown[name] for name in step.options}, step.options, "the hold")
+
+    async def _hold(self, name: str) -> Hold:
+        account = self.owners[name]
+        book = await self.stage.view(account)
+        hold = book.holds.get(self.named[name])
+        if hold is not None:
+            return hold
+        return next(hold for hold in (await self.stage.rows(account)).holds if hold.hold_id == self.named[name])
+
+    async def ends(self, step: Step) -> None:
+        name, moment = step.words
+        for account in self.accounts:
+            for lot in await self._learn(account):
+                if self._lot_name(lot.lot_id) == name:
+                    _same("never" if lot.expires_at is None else _moment(lot.expires_at), moment, "when it ends")
+                    return
+        raise Mismatch(f"there is no lot {name}")
+
+    async def history(self, step: Step) -> None:
+        found = [f"{row.type}:{format_credits(row.amount)}" for row in await self._history(step.words[0])]
+        _same(found, list(step.words[1:]), "the history")
+
+    async def last(self, step: Step) -> None:
+        row = (await self._history(step.words[0]))[-1]
+        detail = decode(row.detail or "{}")
+        shown = {
+            "type": str(row.type),
+            "amount": format_credits(row.amount),
+            "posted": format_credits(row.posted_after),
+            "effective": _moment(row.effective_at),
+            "recorded": _moment(row.recorded_at),
+            "shortfall": format_credits(detail.get("shortfall", 0)),
+            "corrects": self.names.get(detail.get("corrects", ""), detail.get("corrects", "nothing")),
+            "hold": self.names.get(row.hold or "", "none"),
+            "price": str(row.price_version),
+            "actor": row.actor,
+            "to": row.counterparty,
+        }
+        if "moved" in step.options:
+            sign = -1 if row.type in OUTFLOWS else 1
+            await self._learn(step.words[0])
+            shown["moved"] = ",".join(self._parts(row.entry_list(), sign))
+        _same({name: shown[name] for name in step.options}, step.options, "the transaction")
+
+    async def called(self, step: Step) -> None:
+        """Name what nobody asked for: the newest transaction, or the lot that it made."""
+        name, account, *kind = step.words
+        row = (await self.stage.rows(account)).transactions[-1]
+        made = terms_of(detail_of(row))[-1]["grant"] if kind == ["lot"] else row.id
+        self.named[name], self.names[made], self.owners[name] = made, name, account
+
+    async def _history(self, account: str) -> list[Transaction]:
+        """What is recorded, and what is due but not recorded yet."""
+        recorded = (await self.stage.rows(account)).transactions
+        return sorted(recorded, key=lambda row: row.seq) + [
+            row for row in (await self.stage.view(account)).new_transactions if row.seq > len(recorded)
+        ]
+
+
+class _Common:
+    """What each command has."""
+
+    def __init__(self, step: Step) -> None:
+        self.key = step.options.get("key")
+        self.token = f"{step.number:020x}"
+        self.salt = bytes(16)
+
+    def fields(self) -> dict[str, Any]:
+        return {"key": self.key, "token": self.token, "salt": self.salt}
+
+
+Built = tuple[str | None, Command]
+
+
+def _open(player: Player, step: Step) -> Built:
+    return None, commands.OpenAccount(
+        account=step.words[0],
+        plan=step.options.get("plan"),
+        timezone=step.options.get("timezone", "UTC"),
+        overage=step.options.get("overage", "debt"),
+        **_Common(step).fields(),
+    )
+
+
+def _update(player: Player, step: Step) -> Built:
+    options = step.options
+    return None, commands.UpdateAccount(
+        account=step.words[0],
+        name=options.get("name"),
+        email=options.get("email"),
+        overage=options.get("overage"),
+        **_Common(step).fields(),
+    )
+
+
+def _grant(player: Player, step: Step) -> Built:
+    name, account, amount = step.words
+    options = step.options
+    return name, commands.Grant(
+        account=account,
+        amount=credits_(amount),
+        source=options.get("source", "admin"),
+        priority=int(options.get("priority", "100")),
+        effective_at=_optional(instant, options.get("starts")),
+        expires_at=_optional(instant, options.get("expires")),
+        paid=options.get("paid"),
+        currency="USD" if "paid" in options else None,
+        **_Common(step).fields(),
+    )
+
+
+def _spend(word: str, step: Step) -> dict[str, Any]:
+    asked: dict[str, Any] = {"skill": word} if word[0].isupper() else {"amount": credits_(word)}
+    if "quantity" in step.options:
+        asked["quantity"] = int(step.options["quantity"])
+    return asked
+
+
+def _charge(player: Player, step: Step) -> Built:
+    name, account, what = step.words
+    return name, commands.Charge(account=account, **_spend(what, step), **_Common(step).fields())
+
+
+def _hold(player: Player, step: Step) -> Built:
+    name, account, what = step.words
+    options = step.options
+    return name, commands.PlaceHold(
+        account=account,
+        at_least=_optional(credits_, options.get("at_least")),
+        ttl_seconds=_span(options.get("ttl", "15m")) // SECOND,
+        dispatched=options.get("dispatched") == "yes",
+        overage=options.get("overage"),
+        on_expiry=options.get("on_expiry", "capture_held"),
+        **_spend(what, step),
+        **_Common(step).fields(),
+    )
+
+
+def _dispatch(player: Player, step: Step) -> Built:
+    (name,) = step.words
+    measured = _optional(credits_, step.options.get("measured"))
+    return name, commands.Dispatch(
+        account=player.owner_of(name, step), hold=player.id_of(name), measured=measured, **_Common(step).fields()
+    )
+
+
+def _extend(player: Player, step: Step) -> Built:
+    (name,) = step.words
+    options = step.options
+    return name, commands.Extend(
+        account=player.owner_of(name, step),
+        hold=player.id_of(name),
+        amount=_optional(credits_, options.get("amount")),
+        ttl_seconds=_span(options["ttl"]) // SECOND if "ttl" in options else None,
+        measured=_optional(credits_, options.get("measured")),
+        **_Common(step).fields(),
+    )
+
+
+def _capture(player: Player, step: Step) -> Built:
+    name, *amount = step.words
+    return step.options.get("as"), commands.Capture(
+        account=player.owner_of(name, step),
+        hold=player.id_of(name),
+        amount=credits_(amount[0]) if amount else None,
+        **_Common(step).fields(),
+    )
+
+
+def _release(player: Player, step: Step) -> Built:
+    (name,) = step.words
+    return name, commands.Release(
+        account=player.owner_of(name, step), hold=player.id_of(name), **_Common(step).fields()
+    )
+
+
+def _refund(player: Player, step: Step) -> Built:
+    name, charge, *amount = step.words
+    return name, commands.Refund(
+        account=player.owner_of(charge, step),
+        transaction=player.id_of(charge),
+        amount=credits_(amount[0]) if amount else None,
+        **_Common(step).fields(),
+    )
+
+
+def _void(player: Player, step: Step) -> Built:
+    (name,) = step.words
+    return step.options.get("as"), commands.Void(
+        account=player.owner_of(name, step), grant=player.id_of(name), **_Common(step).fields()
+    )
+
+
+def _adjust(player: Player, step: Step) -> Built:
+    name, account = step.words
+    return name, commands.Adjust(
+        account=account,
+        to=_optional(credits_, step.options.get("to")),
+        by=_optional(credits_, step.options.get("by")),
+        reason="a correction",
+        **_Common(step).fields(),
+    )
+
+
+def _transfer(player: Player, step: Step) -> Built:
+    name, account, to, amount = step.words
+    return name, commands.Transfer(account=account, to=to, amount=credits_(amount), **_Common(step).fields())
+
+
+def _plain(kind: Callable[..., Command]) -> Callable[[Player, Step], Built]:
+    return lambda player, step: (None, kind(account=step.words[0], **_Common(step).fields()))
+
+
+BUILD: dict[str, Callable[[Player, Step], Built]] = {
+    "open": _open,
+    "update": _update,
+    "grant": _grant,
+    "charge": _charge,
+    "hold": _hold,
+    "dispatch": _dispatch,
+    "extend": _extend,
+    "capture": _capture,
+    "release": _release,
+    "refund": _refund,
+    "void": _void,
+    "adjust": _adjust,
+    "transfer": _transfer,
+    "freeze": _plain(commands.Freeze),
+    "unfreeze": _plain(commands.Unfreeze),
+    "close": _plain(commands.Close),
+    "renew": _plain(commands.Renew),
+    "touch": _plain(commands.Touch),
+}
+SCENERY = {
+    "at": Player.at,
+    "plan": Player.plan,
+    "skill": Player.skill,
+    "enable": Player.enable,
+    "disable": Player.disable,
+}
+LOOKS = {
+    "balance": Player.balance,
+    "lots": Player.lots,
+    "state": Player.state,
+    "ends": Player.ends,
+    "history": Player.history,
+    "last": Player.last,
+    "called": Player.called,
+}
+
+
+def _made(outcome: Outcome) -> str | None:
+    if outcome.verb == "void":
+        return None if outcome.transaction is None else outcome.transaction.id
+    if outcome.lot is not None:
+        return outcome.lot.lot_id
+    if outcome.transaction is not None:
+        return outcome.transaction.id
+    return None if outcome.hold is None else outcome.hold.hold_id
+
+
+def _same(found: object, expected: object, what: str) -> None:
+    if found != expected:
+        raise Mismatch(f"{what}: {_show(found)}, expected {_show(expected)}")
+
+
+def _show(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={part}" for name, part in value.items())
+    return "\n".join(map(str, value)) if isinstance(value, list) and len(value) > 8 else str(value)
+
+
+def _optional(parse: Callable[[str], int], text: str | None) -> int | None:
+    return None if text is None else parse(text)
+
+
+def _span(text: str) -> int:
+    return int(text[:-1]) * UNITS[text[-1]]
+
+
+def _remaining(lot: Lot) -> str:
+    return format_credits(lot.remaining) + (f"/{format_credits(lot.held)}" if lot.held else "")
+
+
+def _moment(at: Instant) -> str:
+    return format_instant(at).removesuffix("Z").removesuffix("T00:00:00").removesuffix(":00")

@@ -1,0 +1,42 @@
+"""The pure stage: nothing but the rules."""
+
+from __future__ import annotations
+
+from bursar.core.book import Book, Outcome
+from bursar.core.commands import Command
+from bursar.core.model import Instant, Plan
+from bursar.core.money import Nanos
+from tests.support.ledger import PureLedger, Rows
+
+
+class PureStage:
+    """Books in memory; that a rejected command changes nothing is checked at each step."""
+
+    def __init__(self) -> None:
+        self.ledger = PureLedger()
+
+    @property
+    def now(self) -> Instant:
+        return self.ledger.now
+
+    @now.setter
+    def now(self, now: Instant) -> None:
+        self.ledger.now = now
+
+    async def put_plan(self, plan: Plan) -> None:
+        self.ledger.put_plan(plan)
+
+    async def put_price(self, skill: str, cost: Nanos) -> None:
+        self.ledger.put_price(skill, cost)
+
+    async def switch_skill(self, skill: str, *, active: bool) -> None:
+        self.ledger.switch_skill(skill, active=active)
+
+    async def execute(self, command: Command) -> Outcome:
+        return self.ledger.execute(command)
+
+    async def view(self, account: str) -> Book:
+        return self.ledger.view(account)
+
+    async def rows(self, account: str) -> Rows:
+        return self.ledger.rows(account)

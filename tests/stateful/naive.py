@@ -1,0 +1,429 @@
+"""The ledger once more, as plainly as its rules can be said: lists and loops, no store, no chain, nothing shared with
+`bursar`.
+
+It knows nothing of speed. A lot is what is free of it and what each hold has pinned; a balance is added up when it is
+asked for. Every method answers `ok`, `replay` or the code of a rejection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINE = "mine"
+"""The debt among what paid for a charge."""
+
+
+def month_of(moment: int) -> int:
+    """The first moment of that month, in UTC."""
+    day = EPOCH + timedelta(microseconds=moment)
+    return (datetime(day.year, day.month, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
+
+def month_after(moment: int) -> int:
+    return month_of(month_of(moment) + 32 * 86_400_000_000)
+
+
+@dataclass
+class Lot:
+    id: str
+    free: int
+    priority: int
+    since: int
+    ends: int | None
+    plan: bool = False
+    voided: bool = False
+    over: bool = False
+    coming: bool = False
+    size: int = 0
+    pinned: dict[str, int] = field(default_factory=dict)
+
+    def gone(self, moment: int) -> bool:
+        return self.over or (self.ends is not None and self.ends <= moment)
+
+
+@dataclass
+class Hold:
+    id: str
+    until: int
+    since: int
+    overage: str
+    on_expiry: str
+    state: str
+    amount: int
+    slices: list[tuple[Lot, int]]
+    measured: int | None = None
+    captured: int = 0
+    settled_as: Any = None
+    charge: Charge | None = None
+
+
+@dataclass
+class Charge:
+    id: str
+    paid: list[tuple[Lot | str, int]]
+    """What paid, in order; `MINE` is the debt."""
+    since: int
+    refunded: int = 0
+
+    @property
+    def amount(self) -> int:
+        return sum(part for _, part in self.paid)
+
+
+@dataclass
+class Account:
+    overage: str
+    plan: int | None
+    opened: int
+    lots: list[Lot] = field(default_factory=list)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    charges: dict[str, Charge] = field(default_factory=dict)
+    debt: int = 0
+    renews: int = 0
+    frozen: bool = False
+    latest: int = 0
+    keys: dict[str, Any] = field(default_factory=dict)
+
+    def order(self) -> list[Lot]:
+        far = 10**30
+        lots = [lot for lot in self.lots if not lot.coming]
+        return sorted(lots, key=lambda lot: (lot.priority, far if lot.ends is None else lot.ends, lot.since, lot.id))
+
+    @property
+    def free(self) -> int:
+        return sum(lot.free for lot in self.lots if not lot.coming)
+
+    @property
+    def held(self) -> int:
+        return sum(part for lot in self.lots for part in lot.pinned.values())
+
+    @property
+    def available(self) -> int:
+        return self.free - self.debt
+
+    @property
+    def posted(self) -> int:
+        return self.available + self.held
+
+    def take(self, amount: int, *, plan_too: bool = True) -> list[tuple[Lot | str, int]]:
+        taken: list[tuple[Lot | str, int]] = []
+        for lot in self.order():
+            part = min(lot.free, amount) if plan_too or not lot.plan else 0
+            if part:
+                lot.free -= part
+                amount -= part
+                taken.append((lot, part))
+        assert amount == 0
+        return taken
+
+    def pay(self, amount: int) -> int:
+        """Pay debt out of an amount; what is left of it."""
+        paid = min(self.debt, amount)
+        self.debt -= paid
+        return amount - paid
+
+    def give(self, lot: Lot) -> None:
+        self.lots.append(lot)
+        lot.free = self.pay(lot.free)
+
+
+class NaiveLedger:
+    """See the module. `allowance` is a monthly plan's that resets."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+        self.now = 0
+
+    # Doing a command
+
+    def do(self, account: str, key: str | None, content: Any, step: Callable[[Account, int], str]) -> str:
+        """Settle what is due, look the key up, then do it."""
+        if account not in self.accounts:
+            return "account_not_found"
+        mine = self.accounts[account]
+        now = self.now
+        self.settle(mine, now)
+        if key is not None and key in mine.keys:
+            return "replay" if mine.keys[key] == content else "idempotency_conflict"
+        answer = step(mine, now)
+        if key is not None and answer in ("ok", "replay"):
+            mine.keys[key] = content
+        return answer
+
+    def open(self, account: str, plan: int | None, overage: str) -> None:
+        mine = self.accounts[account] = Account(overage, plan, self.now)
+        if plan is not None:
+            self._renew(mine, self.now, month_after(self.now))
+
+    def _renew(self, mine: Account, moment: int, until: int) -> None:
+        assert mine.plan is not None
+        mine.renews = until
+        mine.give(Lot(f"plan-{moment}-{len(mine.lots)}", mine.plan, 10, moment, until, plan=True))
+
+    # What is due
+
+    def settle(self, mine: Account, now: int) -> None:
+        while True:
+            due: list[tuple[int, int, str, Any]] = []
+            due += [
+                (hold.until, 0, hold.id, hold)
+                for hold in mine.holds.values()
+                if hold.state in ("open", "dispatched") and hold.until <= now
+            ]
+            for lot in mine.lots:
+                if lot.coming:
+                    if lot.since <= now:
+                        due.append((lot.since, 1, lot.id, lot))
+                elif not lot.over and lot.ends is not None and lot.ends <= now and (lot.free or lot.pinned):
+                    due.append((lot.ends, 1, lot.id, lot))
+            if mine.plan is not None and mine.renews <= now:
+                due.append((max(month_of(now), mine.renews), 2, "", None))
+            if not due:
+                return
+            moment, kind, _, what = min(due, key=lambda event: event[:3])
+            if kind == 0:
+                self._expire(mine, what, moment)
+            elif kind == 2:
+                self._renew(mine, moment, month_after(moment))
+            elif what.coming:
+                what.coming = False
+                what.free = mine.pay(what.size)
+            else:
+                what.over, what.free = True, 0
+
+    def _expire(self, mine: Account, hold: Hold, moment: int) -> None:
+        cost = 0
+        if hold.state == "dispatched" and hold.on_expiry != "release":
+            measured = hold.measured if hold.on_expiry == "capture_measured" else None
+            cost = hold.amount if measured is None else measured
+            self._spend(mine, hold, cost, moment, None)
+        else:
+            self._let_go(mine, hold, 0, moment)
+        hold.state = "expired"
+
+    def _let_go(self, mine: Account, hold: Hold, cost: int, moment: int) -> list[tuple[Lot | str, int]]:
+        """Unpin everything: the first `cost` of it is spent, the rest goes back, pays debt, or is gone with its lot."""
+        spent: list[tuple[Lot | str, int]] = []
+        back: list[tuple[Lot, int]] = []
+        for lot, part in hold.slices:
+            used = min(cost, part)
+            cost -= used
+            lot.pinned[hold.id] -= part
+            if lot.pinned[hold.id] == 0:
+                del lot.pinned[hold.id]
+            if used:
+                spent.append((lot, used))
+            if part - used:
+                back.append((lot, part - used))
+        for lot, part in back:
+            if lot.gone(moment):
+                lot.over = True
+            else:
+                lot.free += mine.pay(part)
+        return spent
+
+    def _spend(self, mine: Account, hold: Hold, cost: int, moment: int, charge_id: str | None) -> None:
+        extra = max(cost - hold.amount, 0)
+        there = min(max(mine.available, 0), extra)
+        spent = self._let_go(mine, hold, cost - extra, moment)
+        spent += mine.take(there)
+        if extra > there and hold.overage == "debt":
+            mine.debt += extra - there
+            spent.append((MINE, extra - there))
+        hold.charge = Charge(charge_id or f"of {hold.id}", spent, hold.since)
+        hold.captured = hold.charge.amount
+        mine.charges[hold.charge.id] = hold.charge
+
+    # Commands
+
+    def grant(self, mine: Account, now: int, lot: Lot) -> str:
+        if lot.ends is not None and lot.ends <= now:
+            return "invalid"
+        if lot.since > now:
+            lot.coming, lot.size, lot.free = True, lot.free, 0
+            mine.lots.append(lot)
+        else:
+            mine.give(lot)
+        return "ok"
+
+    def charge(self, mine: Account, now: int, charge_id: str, amount: int) -> str:
+        if mine.frozen:
+            return "account_frozen"
+        if amount > mine.available:
+            return "insufficient_credits"
+        mine.charges[charge_id] = Charge(charge_id, mine.take(amount), now)
+        return "ok"
+
+    def hold(self, mine: Account, now: int, hold: Hold, at_least: int | None) -> str:
+        if mine.frozen:
+            return "account_frozen"
+        if (hold.amount if at_least is None else at_least) > mine.available:
+            return "insufficient_credits"
+        hold.amount = min(hold.amount, mine.available)
+        hold.overage = hold.overage or mine.overage
+        self._pin(mine, hold, hold.amount)
+        mine.holds[hold.id] = hold
+        return "ok"
+
+    def _pin(self, mine: Account, hold: Hold, amount: int) -> None:
+        for lot, part in mine.take(amount):
+            assert isinstance(lot, Lot)
+            lot.pinned[hold.id] = lot.pinned.get(hold.id, 0) + part
+            hold.slices.append((lot, part))
+
+    def dispatch(self, mine: Account, now: int, hold_id: str, measured: int | None) -> str:
+        hold = mine.holds.get(hold_id)
+        if hold is None:
+            return "hold_not_found"
+        if hold.state not in ("open", "dispatched"):
+            return "hold_not_open"
+        if hold.state == "dispatched" and measured in (None, hold.measured):
+            return "replay"
+        hold.state = "dispatched"
+        hold.measured = hold.measured if measured is None else measured
+        return "ok"
+
+    def extend(self, mine: Account, now: int, hold_id: str, amount: int, ttl: int) -> str:
+        hold = mine.holds.get(hold_id)
+        if hold is None:
+            return "hold_not_found"
+        if hold.state not in ("open", "dispatched"):
+            return "hold_not_open"
+        if amount > mine.available:
+            return "insufficient_credits"
+        self._pin(mine, hold, amount)
+        hold.amount += amount
+        hold.until = max(hold.until, now + ttl)
+        return "ok"
+
+    def release(self, mine: Account, now: int, hold_id: str) -> str:
+        hold = mine.holds.get(hold_id)
+        if hold is None:
+            return "hold_not_found"
+        if hold.state == "released":
+            return "replay"
+        if hold.state not in ("open", "dispatched"):
+            return "hold_not_open"
+        self._let_go(mine, hold, 0, now)
+        hold.state = "released"
+        return "ok"
+
+    def capture(self, mine: Account, now: int, hold_id: str, amount: int | None, token: str) -> str:
+        hold = mine.holds.get(hold_id)
+        if hold is None:
+            return "hold_not_found"
+        if hold.state == "captured" and hold.settled_as == amount:
+            return "replay"
+        if hold.state in ("captured", "released"):
+            return "hold_not_open"
+        cost = hold.amount if amount is None else amount
+        already = hold.captured if hold.state == "expired" else hold.amount
+        if hold.overage == "reject" and cost - already > max(mine.available, 0):
+            return "insufficient_credits"
+        if hold.state == "expired":
+            self._correct(mine, hold, cost, now, token)
+        else:
+            self._spend(mine, hold, cost, now, f"charge {token}")
+        hold.state, hold.settled_as = "captured", amount
+        return "ok"
+
+    def _correct(self, mine: Account, hold: Hold, cost: int, now: int, token: str) -> None:
+        if hold.charge is not None and cost < hold.captured:
+            back = min(hold.captured - cost, hold.charge.amount - hold.charge.refunded)
+            self._give_back(mine, hold.charge, back, now, token)
+            return
+        extra = max(cost - hold.captured, 0)
+        there = min(max(mine.available, 0), extra)
+        paid = mine.take(there)
+        if extra > there and hold.overage == "debt":
+            mine.debt += extra - there
+            paid.append((MINE, extra - there))
+        charge = Charge(f"charge {token}", paid, hold.since)
+        mine.charges[charge.id] = charge
+
+    def refund(self, mine: Account, now: int, charge_id: str, amount: int | None, token: str) -> str:
+        charge = mine.charges.get(charge_id)
+        if charge is None:
+            return "transaction_not_found"
+        left = charge.amount - charge.refunded
+        amount = left if amount is None else amount
+        if not 0 < amount <= left:
+            return "refund_exceeds_charge"
+        self._give_back(mine, charge, amount, now, token)
+        return "ok"
+
+    def _give_back(self, mine: Account, charge: Charge, amount: int, now: int, token: str) -> None:
+        """Credit by credit from the end, the debt part first; what was given back before is passed over."""
+        backwards = [part for part in charge.paid if part[0] == MINE]
+        backwards += [part for part in reversed(charge.paid) if part[0] != MINE]
+        passed, number = charge.refunded, 0
+        charge.refunded += amount
+        for lot, part in backwards:
+            skipped = min(part, passed)
+            passed -= skipped
+            back = min(part - skipped, amount)
+            amount -= back
+            if back == 0:
+                continue
+            if isinstance(lot, Lot) and lot.voided:
+                pass
+            elif isinstance(lot, Lot) and not lot.gone(now):
+                lot.free += mine.pay(back)
+            else:
+                old = lot if isinstance(lot, Lot) else None
+                ends = None if old is None or old.ends is None else now + max(old.ends - charge.since, 1)
+                priority, plan = (100, False) if old is None else (old.priority, old.plan)
+                mine.lots.append(Lot(f"g_{token}_{number}", mine.pay(back), priority, now, ends, plan=plan))
+            number += 1
+
+    def void(self, mine: Account, now: int, lot_id: str) -> str:
+        lot = next((lot for lot in mine.lots if lot.id == lot_id), None)
+        if lot is None:
+            return "grant_not_found"
+        if lot.over:
+            return "replay"
+        # A lot that was spent whole before its time came is no less voidable, but it has expired all the same.
+        expired = lot.ends is not None and lot.ends <= now
+        lot.coming, lot.over, lot.voided, lot.free = False, True, not expired and not lot.plan, 0
+        return "ok"
+
+    def adjust(self, mine: Account, now: int, token: str, to: int | None, by: int | None) -> str:
+        change = (to or 0) - mine.available if by is None else by
+        if change < 0:
+            if -change > mine.available:
+                return "insufficient_credits"
+            mine.take(-change)
+        elif change:
+            mine.give(Lot(f"g_{token}", change, 100, now, None))
+        return "ok"
+
+    def transfer(self, mine: Account, now: int, to: str, amount: int, token: str) -> str:
+        if to not in self.accounts:
+            return "account_not_found"
+        other = self.accounts[to]
+        self.settle(other, now)
+        if mine.frozen:
+            return "account_frozen"
+        if amount > sum(lot.free for lot in mine.lots if not lot.coming and not lot.plan):
+            return "insufficient_credits"
+        for number, (lot, part) in enumerate(mine.take(amount, plan_too=False)):
+            assert isinstance(lot, Lot)
+            other.give(Lot(f"g_{token}_{number}", part, lot.priority, now, lot.ends))
+        return "ok"
+
+    def renew(self, mine: Account, now: int) -> str:
+        if mine.plan is not None:
+            for lot in mine.lots:
+                if lot.plan and (lot.free or lot.pinned):
+                    lot.over, lot.free = True, 0
+            self._renew(mine, now, mine.renews)
+        return "ok"
+
+    def freeze(self, mine: Account, now: int, *, frozen: bool) -> str:
+        answer = "replay" if mine.frozen == frozen else "ok"
+        mine.frozen = frozen
+        return answer
