@@ -1,0 +1,1 @@
+"""Revisions of the schema; `store.migrate` says how they are applied and what they may do."""

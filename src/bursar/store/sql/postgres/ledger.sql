@@ -1,0 +1,155 @@
+-- What the engine runs for every batch. Arrays come in as columns: one parameter for each.
+
+-- One ordered statement: two writers that want the same accounts wait for each other and never deadlock.
+-- name: lock_accounts
+SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE;
+
+-- Those of them that nobody else has locked, for when somebody sits on one for long.
+-- name: lock_free_accounts
+SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE SKIP LOCKED;
+
+-- The same rows for those who only look.
+-- name: get_accounts
+SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id;
+
+-- The clock's reading is the database's, so that processes agree; the version says whether a price or skill changed.
+-- name: clock
+SELECT clock_timestamp(), version FROM catalogue;
+
+-- What there is to burn, pin and expire; spent lots stay out of the way.
+-- name: live_lots
+SELECT {lot} FROM lots WHERE account_id = ANY($1::text[]) AND live ORDER BY account_id, lot_id;
+
+-- Holds that nobody settled in time. Compared as a pair and looked up for each account (OFFSET 0 keeps it so): planned while
+-- the table was empty, it would otherwise go by the other index, by time alone, and read everybody's.
+-- name: due_holds
+SELECT {h.hold} FROM unnest($1::text[]) AS w (account_id)
+CROSS JOIN LATERAL (
+    SELECT {hold} FROM holds
+    WHERE account_id = w.account_id AND state IN ('open', 'dispatched')
+        AND (account_id, expires_at) <= (w.account_id, $2::timestamptz)
+    OFFSET 0
+) AS h
+ORDER BY h.account_id, h.hold_id;
+
+-- Whether a caller's intents were carried out before.
+-- name: find_keys
+SELECT {k.remembered} FROM unnest($1::text[], $2::text[]) AS w (account_id, key)
+JOIN idempotency_keys AS k ON k.account_id = w.account_id AND k.key = w.key;
+
+-- The holds that a batch names.
+-- name: find_holds
+SELECT {h.hold} FROM unnest($1::text[], $2::text[]) AS w (account_id, hold_id)
+JOIN holds AS h ON h.account_id = w.account_id AND h.hold_id = w.hold_id;
+
+-- The lots that a hold or a transaction names, spent ones too.
+-- name: find_lots
+SELECT {l.lot} FROM unnest($1::text[], $2::text[]) AS w (account_id, lot_id)
+JOIN lots AS l ON l.account_id = w.account_id AND l.lot_id = w.lot_id;
+
+-- A transaction's id carries its seq: finding it by id is finding it by primary key.
+-- name: find_transactions
+SELECT {t.transaction} FROM unnest($1::text[], $2::bigint[]) AS w (account_id, seq)
+JOIN transactions AS t ON t.account_id = w.account_id AND t.seq = w.seq;
+
+-- What was given back of a charge already. OFFSET 0: see above.
+-- name: find_refunds
+SELECT {t.transaction} FROM unnest($1::text[], $2::text[]) AS w (account_id, refund_of)
+CROSS JOIN LATERAL (
+    SELECT {transaction} FROM transactions WHERE account_id = w.account_id AND refund_of = w.refund_of OFFSET 0
+) AS t
+ORDER BY t.account_id, t.seq;
+
+-- Only what a charge changes, no indexed column among them: the update stays on its page.
+-- name: update_spent
+UPDATE accounts AS a SET
+    posted = w.posted, spent = w.spent, seq = w.seq, head = w.head, recorded_at = w.recorded_at
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[])
+    AS w (account_id, posted, spent, seq, head, recorded_at)
+WHERE a.account_id = w.account_id;
+
+-- What holds and debt change as well; it stays on its page too.
+-- name: update_balances
+UPDATE accounts AS a SET
+    posted = w.posted, held = w.held, debt = w.debt, spent = w.spent, open_holds = w.open_holds,
+    holds_opened = w.holds_opened, seq = w.seq, head = w.head, recorded_at = w.recorded_at
+FROM unnest(
+    $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bytea[], $10::timestamptz[]
+) AS w (account_id, posted, held, debt, spent, open_holds, holds_opened, seq, head, recorded_at)
+WHERE a.account_id = w.account_id;
+
+-- The whole row: a profile, a status, a renewal.
+-- name: update_accounts
+UPDATE accounts AS a SET
+    email = w.email, name = w.name, plan = w.plan, status = w.status, overage = w.overage, timezone = w.timezone,
+    metadata = w.metadata::json, posted = w.posted, held = w.held, debt = w.debt, spent = w.spent,
+    open_holds = w.open_holds, holds_opened = w.holds_opened, seq = w.seq, head = w.head, last_reset = w.last_reset,
+    next_reset = w.next_reset, due_at = w.due_at, created_at = w.created_at, recorded_at = w.recorded_at,
+    profile_digest = w.profile_digest
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bytea[],
+    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bytea[]
+) AS w (
+    account_id, email, name, plan, status, overage, timezone, metadata, posted, held, debt, spent, open_holds,
+    holds_opened, seq, head, last_reset, next_reset, due_at, created_at, recorded_at, profile_digest
+)
+WHERE a.account_id = w.account_id;
+
+-- Only what paying or pinning changes.
+-- name: update_lots
+UPDATE lots AS l SET remaining = w.remaining, held = w.held, live = w.live
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::boolean[])
+    AS w (account_id, lot_id, remaining, held, live)
+WHERE l.account_id = w.account_id AND l.lot_id = w.lot_id;
+
+-- What starting, expiring or voiding a lot changes.
+-- name: update_ended_lots
+UPDATE lots AS l SET
+    remaining = w.remaining, held = w.held, ended_at = w.ended_at, seq = w.seq, started = w.started, live = w.live
+FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::boolean[], $8::boolean[])
+    AS w (account_id, lot_id, remaining, held, ended_at, seq, started, live)
+WHERE l.account_id = w.account_id AND l.lot_id = w.lot_id;
+
+-- Only what settling a hold changes.
+-- name: update_settled_holds
+UPDATE holds AS h SET
+    state = w.state, captured = w.captured, settled_at = w.settled_at, settled_seq = w.settled_seq,
+    settlement = w.settlement, digest = w.digest
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::bigint[], $7::bytea[], $8::bytea[]
+) AS w (account_id, hold_id, state, captured, settled_at, settled_seq, settlement, digest)
+WHERE h.account_id = w.account_id AND h.hold_id = w.hold_id;
+
+-- A hold grows, gets more time, or leaves.
+-- name: update_holds
+UPDATE holds AS h SET
+    state = w.state, amount = w.amount, captured = w.captured, measured = w.measured, slices = w.slices::json,
+    skill = w.skill, model = w.model, price_version = w.price_version, usage = w.usage::json, member = w.member,
+    overage = w.overage, on_expiry = w.on_expiry, actor = w.actor, description = w.description,
+    metadata = w.metadata::json, idempotency_key = w.idempotency_key, expires_at = w.expires_at,
+    created_at = w.created_at, settled_at = w.settled_at, settled_seq = w.settled_seq, settlement = w.settlement,
+    digest = w.digest
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[],
+    $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
+    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bigint[], $23::bytea[], $24::bytea[]
+) AS w (
+    account_id, hold_id, state, amount, captured, measured, slices, skill, model, price_version, usage, member, overage,
+    on_expiry, actor, description, metadata, idempotency_key, expires_at, created_at, settled_at, settled_seq,
+    settlement, digest
+)
+WHERE h.account_id = w.account_id AND h.hold_id = w.hold_id;
+
+-- Added to the rows of this writer's own slot: nobody else waits for them.
+-- name: add_totals
+INSERT INTO totals AS t (slot, day, type, skill, model, plan, transactions, credits, nanos)
+SELECT $1::integer, date '1970-01-01' + w.day, w.type, w.skill, w.model, w.plan, w.transactions, w.credits, w.nanos
+FROM unnest(
+    $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]
+) AS w (day, type, skill, model, plan, transactions, credits, nanos)
+ON CONFLICT (slot, day, type, skill, model, plan) DO UPDATE SET
+    transactions = t.transactions + excluded.transactions,
+    credits = t.credits + excluded.credits,
+    nanos = t.nanos + excluded.nanos;

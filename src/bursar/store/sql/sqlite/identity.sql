@@ -1,0 +1,61 @@
+-- Who may sign in, what they keep here, and small facts about this database.
+
+-- An email that is taken is refused by the primary key.
+-- name: insert_login
+INSERT INTO logins (email, password_hash, account_id, role, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- Signing in.
+-- name: find_login
+SELECT email, password_hash, account_id, role, created_at FROM logins WHERE email = ?1;
+
+-- Only the digest is kept; the secret is shown once.
+-- name: insert_api_key
+INSERT INTO api_keys (id, digest, prefix, role, account_id, name, may_grant, created_at, expires_at, revoked_at)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+    ?10
+);
+
+-- Each request with a key: one look into the unique index.
+-- name: find_api_key
+SELECT id, digest, prefix, role, account_id, name, may_grant, created_at, expires_at, revoked_at
+FROM api_keys WHERE digest = ?1;
+
+-- One key by its id, for those who administer keys.
+-- name: get_api_key
+SELECT id, digest, prefix, role, account_id, name, may_grant, created_at, expires_at, revoked_at
+FROM api_keys WHERE id = ?1;
+
+-- All keys, or one account's own (?1), after a key id (?2).
+-- name: list_api_keys
+SELECT id, digest, prefix, role, account_id, name, may_grant, created_at, expires_at, revoked_at
+FROM api_keys
+WHERE (?1 IS NULL OR account_id = ?1) AND id > coalesce(?2, '')
+ORDER BY id LIMIT ?3;
+
+-- A second revocation keeps the first one's time and touches no row.
+-- name: revoke_api_key
+UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL;
+
+-- What a provider made and a caller fetches.
+-- name: insert_media
+INSERT INTO media (id, account_id, content_type, content, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5);
+
+-- One picture.
+-- name: find_media
+SELECT id, account_id, content_type, content, created_at FROM media WHERE id = ?1;
+
+-- Such as whether a preset was seeded.
+-- name: get_setting
+SELECT value FROM settings WHERE name = ?1;
+
+-- The first writer wins: the count says who it was.
+-- name: put_setting
+INSERT INTO settings (name, value) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING;
+
+-- What must change later, such as a rotated key id.
+-- name: replace_setting
+INSERT INTO settings (name, value) VALUES (?1, ?2)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -1,0 +1,68 @@
+-- Pages for people: bounded, by cursor, and the ledger is never scanned.
+
+-- All accounts, or those whose id, email or name contains ?1, of a plan ?2 or status ?3, after an id ?4.
+-- name: list_accounts
+SELECT {account} FROM accounts
+WHERE account_id > coalesce(?4, '')
+    AND (
+        ?1 IS NULL
+        OR instr(lower(account_id), lower(?1)) > 0
+        OR instr(lower(email), lower(?1)) > 0
+        OR instr(lower(name), lower(?1)) > 0
+    )
+    AND (?2 IS NULL OR plan = ?2)
+    AND (?3 IS NULL OR status = ?3)
+ORDER BY account_id LIMIT ?5;
+
+-- An email may stand at several accounts; the oldest comes first.
+-- name: find_account_by_email
+SELECT {account} FROM accounts WHERE email = ?1 ORDER BY created_at, account_id LIMIT 1;
+
+-- One account's statement, newest first: of a type ?2 or skill ?3, since ?4, until ?5 (half-open), before a seq ?6.
+-- name: list_transactions
+SELECT {transaction} FROM transactions
+WHERE account_id = ?1
+    AND (?2 IS NULL OR type = ?2)
+    AND (?3 IS NULL OR skill = ?3)
+    AND (?4 IS NULL OR effective_at >= ?4)
+    AND (?5 IS NULL OR effective_at < ?5)
+    AND seq < coalesce(?6, 9223372036854775807)
+ORDER BY account_id DESC, seq DESC LIMIT ?7;
+
+-- One account's holds, of a state ?2, after a hold id ?3.
+-- name: list_holds
+SELECT {hold} FROM holds
+WHERE account_id = ?1 AND (?2 IS NULL OR state = ?2) AND hold_id > coalesce(?3, '')
+ORDER BY account_id, hold_id LIMIT ?4;
+
+-- One account's lots, spent ones too, after a lot id ?2.
+-- name: list_lots
+SELECT {lot} FROM lots
+WHERE account_id = ?1 AND lot_id > coalesce(?2, '')
+ORDER BY account_id, lot_id LIMIT ?3;
+
+-- What the job has to touch at ?1; both halves read the front of a small index.
+-- name: due_accounts
+SELECT account_id FROM (
+    SELECT account_id FROM accounts WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2
+)
+UNION
+SELECT account_id FROM (
+    SELECT account_id FROM holds WHERE state IN ('open', 'dispatched') AND expires_at <= ?1
+    ORDER BY expires_at LIMIT ?2
+)
+ORDER BY account_id LIMIT ?2;
+
+-- For people's pages and reports.
+-- name: count_accounts
+SELECT count(*) FROM accounts;
+
+-- The days from ?1 to before ?2, over all writers' slots; an amount is credits * 10^9 + nanos.
+-- name: sum_totals
+SELECT
+    day, type, skill, model, plan, sum(transactions) AS transactions,
+    sum(credits) AS credits, sum(nanos) AS nanos
+FROM totals
+WHERE day >= ?1 AND day < ?2
+GROUP BY day, type, skill, model, plan
+ORDER BY day, type, skill, model, plan;
