@@ -1,0 +1,359 @@
+"""Skills, prices and plans as they stand now.
+
+One write path: every change moves the catalogue's version in its own tx, first of all, so that writers follow one
+another and every process sees with its next batch that something changed. A price is never changed: a new one is a new
+version. Whoever decides asks `fresh` inside the deciding tx; whoever only shows may use `current`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from msgspec import Struct
+from msgspec.json import Decoder
+
+from bursar.core import text
+from bursar.core.errors import (
+    AlreadyExists,
+    DatabaseUnavailable,
+    Invalid,
+    Overloaded,
+    PlanNotFound,
+    SkillNotFound,
+)
+from bursar.core.model import Catalogue, Component, Instant, Plan, Price, Skill, encode_json
+from bursar.core.money import MAX_NANOS, Nanos, Rounding
+from bursar.core.pricing import make_price
+from bursar.store.base import CommitInDoubt, Contention, LockTimeout, Store, Tx
+
+ATTEMPTS = 5
+
+PERIODS = ("month", "week", "day", "year", "none")
+ANCHORS = ("calendar", "anniversary")
+RENEWALS = ("reset", "rollover", "accumulate")
+MAX_PRIORITY = 1_000
+
+EMPTY = Catalogue(0, {}, {}, {})
+
+_decode_components = Decoder(tuple[Component, ...]).decode
+
+Change = Callable[[Tx, Catalogue], Awaitable[None]]
+
+
+class Preset(Struct, frozen=True):
+    """What a new catalogue begins with. `unit` is what credits are called, `default_plan` what a new account gets."""
+
+    name: str
+    unit: str = "credits"
+    default_plan: str | None = None
+    plans: tuple[Plan, ...] = ()
+    skills: tuple[Skill, ...] = ()
+
+
+class Catalog:
+    """The catalogue of one store. `current` is what was loaded last, in this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.current = EMPTY
+        self.unit = "credits"
+        self.default_plan: str | None = None
+
+    async def load(self) -> Catalogue:
+        """Read everything, and what the first preset said of unit and default plan."""
+
+        async def work(tx: Tx) -> Catalogue:
+            self.unit = await _setting(tx, "unit") or self.unit
+            self.default_plan = await _setting(tx, "default_plan")
+            return await _read(tx)
+
+        return self._keep(await self._store.read(work))
+
+    async def newest(self) -> Catalogue:
+        """`current`, loaded anew only when its version has moved: one small read otherwise."""
+        return await self._store.read(self._fresh_by_itself)
+
+    async def fresh(self, tx: Tx, version: int) -> Catalogue:
+        """The catalogue at `version`, which the tx has read, or later: `current` or read through the tx."""
+        if version == self.current.version:
+            return self.current
+        return self._keep(await _read(tx))
+
+    async def seed(self, preset: Preset, now: Instant) -> bool:
+        """Begin with this preset, unless some preset or hand was here before. Whether it was this one."""
+        for plan in preset.plans:
+            check_plan(plan)
+        began = False
+
+        async def change(tx: Tx, catalogue: Catalogue) -> None:
+            nonlocal began
+            began = not (catalogue.skills or catalogue.plans) and await _put_setting(tx, "preset", preset.name)
+            if not began:
+                return
+            await _put_setting(tx, "unit", preset.unit)
+            if preset.default_plan is not None:
+                await _put_setting(tx, "default_plan", preset.default_plan)
+            for plan in preset.plans:
+                await _put_plan(tx, plan, now)
+            for skill in preset.skills:
+                await _add_skill(tx, skill, now)
+
+        await self._change(change)
+        await self.load()
+        return began
+
+    async def add_skill(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        active: bool = True,
+        cost: Nanos | None = None,
+        components: Iterable[Component] | None = None,
+        rounding: str = Rounding.NANO,
+        minimum: Nanos = 0,
+        markup: str = "1",
+        now: Instant,
+    ) -> Skill:
+        """A new skill with its first price: a `cost` per call, or components. Raises `AlreadyExists`, `Invalid`."""
+        parts = price_parts(cost, components)
+        price = make_price(name, 1, parts, rounding=rounding, minimum=minimum, markup=markup, created_at=now)
+        skill = make_skill(name, price, display_name, description, active=active)
+
+        async def change(tx: Tx, catalogue: Catalogue) -> None:
+            if name in catalogue.skills:
+                raise AlreadyExists("skill", name)
+            await _add_skill(tx, skill, now)
+
+        return (await self._change(change)).skills[name]
+
+    async def update_skill(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        active: bool | None = None,
+    ) -> Skill:
+        """Change what is not None; an empty description removes it. Raises `SkillNotFound`, `Invalid`."""
+        _check_words(display_name, description)
+
+        async def change(tx: Tx, catalogue: Catalogue) -> None:
+            skill = find_skill(catalogue, name)
+            await tx.execute(
+                "update_skill",
+                name,
+                skill.display_name if display_name is None else display_name,
+                skill.description if description is None else description or None,
+                skill.active if active is None else active,
+            )
+
+        return (await self._change(change)).skills[name]
+
+    async def set_price(
+        self,
+        name: str,
+        *,
+        cost: Nanos | None = None,
+        components: Iterable[Component] | None = None,
+        rounding: str = Rounding.NANO,
+        minimum: Nanos = 0,
+        markup: str = "1",
+        now: Instant,
+    ) -> Price:
+        """A new version, which holds for the very next charge in every process. Raises `SkillNotFound`, `Invalid`."""
+        parts = price_parts(cost, components)
+
+        async def change(tx: Tx, catalogue: Catalogue) -> None:
+            version = find_skill(catalogue, name).price.version + 1
+            price = make_price(name, version, parts, rounding=rounding, minimum=minimum, markup=markup, created_at=now)
+            await _add_price(tx, price)
+
+        return (await self._change(change)).skills[name].price
+
+    async def put_plan(self, plan: Plan, now: Instant) -> Plan:
+        """A new plan, or an existing one changed; what was granted under it stays as it was. Raises `Invalid`."""
+        check_plan(plan)
+        return (await self._change(lambda tx, _: _put_plan(tx, plan, now))).plans[plan.name]
+
+    async def _change(self, change: Change) -> Catalogue:
+        """Move the version, which locks the catalogue, then make the change; again where others were in the way."""
+
+        async def work(tx: Tx) -> Catalogue:
+            await tx.execute("bump_catalogue")
+            await change(tx, await _read(tx))
+            return await _read(tx)
+
+        for _ in range(ATTEMPTS):
+            try:
+                return self._keep(await self._store.write(work))
+            except (Contention, LockTimeout):
+                continue
+            except CommitInDoubt:
+                raise DatabaseUnavailable("the connection broke; look whether the change was made") from None
+        raise Overloaded
+
+    async def _fresh_by_itself(self, tx: Tx) -> Catalogue:
+        return await self.fresh(tx, await _version(tx))
+
+    def _keep(self, catalogue: Catalogue) -> Catalogue:
+        """Remember what was read, unless somebody read a later one meanwhile."""
+        if catalogue.version >= self.current.version:
+            self.current = catalogue
+        return catalogue
+
+
+def find_skill(catalogue: Catalogue, name: str) -> Skill:
+    """The skill of that name. Raises `SkillNotFound`."""
+    skill = catalogue.skills.get(name)
+    if skill is None:
+        raise SkillNotFound(name)
+    return skill
+
+
+def find_plan(catalogue: Catalogue, name: str) -> Plan:
+    """The plan of that name. Raises `PlanNotFound`."""
+    plan = catalogue.plans.get(name)
+    if plan is None:
+        raise PlanNotFound(name)
+    return plan
+
+
+def price_parts(cost: Nanos | None, components: Iterable[Component] | None) -> tuple[Component, ...]:
+    """The components of a price given as a cost per call or as components."""
+    if (cost is None) == (components is None):
+        raise Invalid("cost", "give a cost or components")
+    return (Component("call", cost),) if cost is not None else tuple(components or ())
+
+
+def make_skill(
+    name: str,
+    price: Price,
+    display_name: str | None = None,
+    description: str | None = None,
+    *,
+    active: bool = True,
+) -> Skill:
+    """A checked skill; without a display name, `TEXT_GENERATION` is shown as `Text generation`. Raises `Invalid`."""
+    text.check_skill("name", name)
+    _check_words(display_name, description)
+    return Skill(
+        name,
+        display_name or name.replace("_", " ").capitalize(),
+        description or None,
+        active,
+        price.created_at,
+        price,
+    )
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that makes no sense. Raises `Invalid` naming the field."""
+    text.check_id("name", plan.name)
+    text.check_name("display_name", plan.display_name)
+    _check_count("allowance", plan.allowance, MAX_NANOS, "an amount of zero or more")
+    _check_choice("period", plan.period, PERIODS)
+    _check_choice("anchor", plan.anchor, ANCHORS)
+    _check_choice("renewal", plan.renewal, RENEWALS)
+    if plan.rollover_cap is not None:
+        if plan.renewal != "rollover":
+            raise Invalid("rollover_cap", "only a plan with renewal = rollover has one")
+        _check_count("rollover_cap", plan.rollover_cap, MAX_NANOS, "an amount of zero or more")
+    _check_count("priority", plan.priority, MAX_PRIORITY, f"a whole number from 0 to {MAX_PRIORITY}")
+
+
+def _check_words(display_name: str | None, description: str | None) -> None:
+    if display_name is not None:
+        text.check_name("display_name", display_name)
+    if description:
+        text.check_text("description", description)
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise Invalid(field, f"must be one of {', '.join(choices)}")
+
+
+def _check_count(field: str, value: int, most: int, wanted: str) -> None:
+    if type(value) is not int or not 0 <= value <= most:
+        raise Invalid(field, f"must be {wanted}")
+
+
+async def _read(tx: Tx) -> Catalogue:
+    """Everything at one version: where a change lands between two statements, read again."""
+    version = await _version(tx)
+    for _ in range(ATTEMPTS):
+        catalogue = await _read_once(tx, version)
+        version = await _version(tx)
+        if version == catalogue.version:
+            return catalogue
+    raise Contention("the catalogue changes faster than it can be read")
+
+
+async def _read_once(tx: Tx, version: int) -> Catalogue:
+    # Rows in order of version: the last price of a skill is its own.
+    prices = [_to_price(row) for row in await tx.fetch("list_prices")]
+    latest = {price.skill: price for price in prices}
+    skills = {
+        row[0]: Skill(row[0], row[1], row[2], bool(row[3]), row[4], latest[row[0]])
+        for row in await tx.fetch("list_skills")
+        if row[0] in latest
+    }
+    plans = {row[0]: Plan(*row) for row in await tx.fetch("list_plans")}
+    return Catalogue(version, skills, {(price.skill, price.version): price for price in prices}, plans)
+
+
+def _to_price(row: tuple[Any, ...]) -> Price:
+    skill, version, components, rounding, minimum, markup, created_at, flat = row
+    parts = _decode_components(components)
+    return Price(skill, version, parts, Rounding(rounding), minimum, markup, created_at, flat)
+
+
+async def _version(tx: Tx) -> int:
+    version: int = (await tx.fetch("catalogue_version"))[0][0]
+    return version
+
+
+async def _add_skill(tx: Tx, skill: Skill, now: Instant) -> None:
+    await tx.execute("insert_skill", skill.name, skill.display_name, skill.description, skill.active, now)
+    await _add_price(tx, skill.price, now)
+
+
+async def _add_price(tx: Tx, price: Price, now: Instant | None = None) -> None:
+    await tx.execute(
+        "insert_price",
+        price.skill,
+        price.version,
+        encode_json(price.components),
+        price.rounding.value,
+        price.minimum,
+        price.markup,
+        price.created_at if now is None else now,
+        price.flat,
+    )
+
+
+async def _put_plan(tx: Tx, plan: Plan, now: Instant) -> None:
+    await tx.execute(
+        "upsert_plan",
+        plan.name,
+        plan.display_name,
+        plan.allowance,
+        plan.period,
+        plan.anchor,
+        plan.renewal,
+        plan.rollover_cap,
+        plan.priority,
+        now,
+    )
+
+
+async def _setting(tx: Tx, name: str) -> str | None:
+    rows = await tx.fetch("get_setting", name)
+    return rows[0][0] if rows else None
+
+
+async def _put_setting(tx: Tx, name: str, value: str) -> bool:
+    return await tx.execute("put_setting", name, value) > 0
