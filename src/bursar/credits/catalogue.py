@@ -1,0 +1,171 @@
+"""The catalogue's face: `credits.skills`, `credits.plans`. A change holds for the very next call, in every process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bursar.answers import PlanAnswer, PriceAnswer, SkillAnswer, make_plan, make_price, make_skill
+from bursar.catalog import find_plan, find_skill
+from bursar.core.model import Catalogue, Plan
+from bursar.credits import arguments
+from bursar.credits.arguments import (
+    AmountIn,
+    AnchorIn,
+    ComponentIn,
+    PeriodIn,
+    RenewalIn,
+    RoundingIn,
+)
+from bursar.credits.face import Face
+from bursar.credits.runtime import Runtime
+
+Skills = list[SkillAnswer]
+Prices = list[PriceAnswer]
+Plans = list[PlanAnswer]
+
+
+class AsyncSkills(Face):
+    """What an app sells, and for how much.
+
+    A price is a `cost` per call, or components such as `{"unit": "input_token", "credits": "0.5", "per": 1000}`;
+    times a `markup`, at least a `minimum`, rounded up to `rounding` credits.
+    """
+
+    async def list(self) -> Skills:
+        """All skills in order of name, disabled ones too."""
+        catalogue = await self._catalogue()
+        return [make_skill(skill) for _, skill in sorted(catalogue.skills.items())]
+
+    async def get(self, name: str) -> SkillAnswer:
+        """One skill with the price that holds now. Raises `SkillNotFound`."""
+        return make_skill(find_skill(await self._catalogue(), name))
+
+    async def prices(self, name: str) -> Prices:
+        """Every version of a skill's price, newest first. Raises `SkillNotFound`."""
+        catalogue = await self._catalogue()
+        versions = range(find_skill(catalogue, name).price.version, 0, -1)
+        return [make_price(catalogue.prices[name, version]) for version in versions]
+
+    async def add(
+        self,
+        name: str,
+        cost: AmountIn | None = None,
+        *,
+        components: Iterable[ComponentIn] | None = None,
+        display_name: str | None = None,
+        description: str | None = None,
+        rounding: RoundingIn = "1e-9",
+        minimum: AmountIn = 0,
+        markup: AmountIn = 1,
+        active: bool = True,
+    ) -> SkillAnswer:
+        """A new skill with its first price. Raises `AlreadyExists`, `Invalid`."""
+        price = arguments.price_of(cost, components, rounding, minimum, markup)
+
+        async def work(runtime: Runtime) -> SkillAnswer:
+            return make_skill(
+                await runtime.catalog.add_skill(
+                    name,
+                    display_name=display_name,
+                    description=description,
+                    active=active,
+                    **price,
+                    now=await runtime.engine.now(),
+                )
+            )
+
+        return await self._port.run(work)
+
+    async def set_price(
+        self,
+        name: str,
+        cost: AmountIn | None = None,
+        *,
+        components: Iterable[ComponentIn] | None = None,
+        rounding: RoundingIn = "1e-9",
+        minimum: AmountIn = 0,
+        markup: AmountIn = 1,
+    ) -> PriceAnswer:
+        """A new version of a skill's price; a hold keeps the one it was quoted. Raises `SkillNotFound`, `Invalid`."""
+        price = arguments.price_of(cost, components, rounding, minimum, markup)
+
+        async def work(runtime: Runtime) -> PriceAnswer:
+            now = await runtime.engine.now()
+            return make_price(await runtime.catalog.set_price(name, **price, now=now))
+
+        return await self._port.run(work)
+
+    async def update(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        active: bool | None = None,
+    ) -> SkillAnswer:
+        """Change what is given; an empty description removes it. Raises `SkillNotFound`, `Invalid`."""
+
+        async def work(runtime: Runtime) -> SkillAnswer:
+            return make_skill(
+                await runtime.catalog.update_skill(
+                    name, display_name=display_name, description=description, active=active
+                )
+            )
+
+        return await self._port.run(work)
+
+    async def enable(self, name: str) -> SkillAnswer:
+        """Sell it again. Raises `SkillNotFound`."""
+        return await self.update(name, active=True)
+
+    async def disable(self, name: str) -> SkillAnswer:
+        """Refuse the very next charge and hold; what is in flight may settle. Raises `SkillNotFound`."""
+        return await self.update(name, active=False)
+
+    async def _catalogue(self) -> Catalogue:
+        return await self._port.run(lambda runtime: runtime.catalog.newest())
+
+
+class AsyncPlans(Face):
+    """Allowances per period."""
+
+    async def list(self) -> Plans:
+        """All plans, in order of name."""
+        catalogue = await self._catalogue()
+        return [make_plan(plan) for _, plan in sorted(catalogue.plans.items())]
+
+    async def get(self, name: str) -> PlanAnswer:
+        """One plan. Raises `PlanNotFound`."""
+        return make_plan(find_plan(await self._catalogue(), name))
+
+    async def put(
+        self,
+        name: str,
+        *,
+        allowance: AmountIn,
+        display_name: str | None = None,
+        period: PeriodIn = "month",
+        anchor: AnchorIn = "calendar",
+        renewal: RenewalIn = "reset",
+        rollover_cap: AmountIn | None = None,
+        priority: int = 10,
+    ) -> PlanAnswer:
+        """A new plan, or one changed: it holds from the next renewal on. Raises `Invalid`."""
+        plan = Plan(
+            name,
+            display_name or name,
+            arguments.amount_of("allowance", allowance),
+            period,
+            anchor,
+            renewal,
+            arguments.some_amount("rollover_cap", rollover_cap),
+            priority,
+        )
+
+        async def work(runtime: Runtime) -> PlanAnswer:
+            return make_plan(await runtime.catalog.put_plan(plan, await runtime.engine.now()))
+
+        return await self._port.run(work)
+
+    async def _catalogue(self) -> Catalogue:
+        return await self._port.run(lambda runtime: runtime.catalog.newest())

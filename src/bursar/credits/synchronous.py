@@ -1,0 +1,131 @@
+"""The library's face, blocking: the methods of the asynchronous one, over an event loop in a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, ParamSpec, Self
+
+from bursar.catalog import Preset
+from bursar.clock import TestClock
+from bursar.credits.asynchronous import AsyncCredits
+from bursar.credits.catalogue import AsyncPlans, AsyncSkills
+from bursar.credits.driving import Blocking, blocking
+from bursar.credits.holding import AsyncHold, Hold
+from bursar.credits.runtime import prepare
+from bursar.credits.threads import ThreadPort
+
+P = ParamSpec("P")
+
+
+class Skills(Blocking[AsyncSkills]):
+    """What an app sells, and for how much: `AsyncSkills`, blocking."""
+
+    list = blocking(AsyncSkills.list)
+    get = blocking(AsyncSkills.get)
+    prices = blocking(AsyncSkills.prices)
+    add = blocking(AsyncSkills.add)
+    set_price = blocking(AsyncSkills.set_price)
+    update = blocking(AsyncSkills.update)
+    enable = blocking(AsyncSkills.enable)
+    disable = blocking(AsyncSkills.disable)
+
+
+class Plans(Blocking[AsyncPlans]):
+    """Allowances per period: `AsyncPlans`, blocking."""
+
+    list = blocking(AsyncPlans.list)
+    get = blocking(AsyncPlans.get)
+    put = blocking(AsyncPlans.put)
+
+
+def _held(
+    method: Callable[Concatenate[AsyncCredits, P], AsyncHold],
+) -> Callable[Concatenate[Blocking[AsyncCredits], P], Hold]:
+    """`hold`, which does nothing before it is entered."""
+
+    @wraps(method)
+    def call(self: Blocking[AsyncCredits], /, *args: P.args, **kwargs: P.kwargs) -> Hold:
+        return Hold(method(self._twin, *args, **kwargs))
+
+    return call
+
+
+class Credits(Blocking[AsyncCredits]):
+    """A credit ledger. Open one with `Credits.open`, and close it when done.
+
+    Amounts are credits: `int`, `Decimal` or decimal text, never a float. `idempotency_key` names one intent: the
+    same call again answers as the first time. `actor` is recorded as who asked. What Bursar refuses is raised as
+    a `BursarError`; a call that was refused has changed nothing.
+
+    Any number of threads may use it at once; what they ask at the same time is committed together. After a fork
+    both processes may go on using it: each opens connections of its own.
+    """
+
+    def __init__(self, port: ThreadPort) -> None:
+        super().__init__(AsyncCredits(port))
+        self._port = port
+        self.skills = Skills(self._twin.skills)
+        self.plans = Plans(self._twin.plans)
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        *,
+        preset: str | Preset | None = "ai-credits",
+        migrate: bool | None = None,
+        clock: TestClock | str | None = None,
+        lanes: int | None = None,
+    ) -> Self:
+        """The ledger at `sqlite:///FILE` or `postgresql://...`; the arguments are those of `AsyncCredits.open`.
+
+        Raises `Invalid`, `DatabaseUnavailable`, `NotMigrated`.
+        """
+        port = ThreadPort(prepare(url, preset=preset, migrate=migrate, clock=clock, lanes=lanes).start)
+        port.open()
+        return cls(port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    close = blocking(AsyncCredits.close)
+
+    open_account = blocking(AsyncCredits.open_account)
+    update_account = blocking(AsyncCredits.update_account)
+    account = blocking(AsyncCredits.account)
+    accounts = blocking(AsyncCredits.accounts)
+    balance = blocking(AsyncCredits.balance)
+    freeze = blocking(AsyncCredits.freeze)
+    unfreeze = blocking(AsyncCredits.unfreeze)
+    close_account = blocking(AsyncCredits.close_account)
+    renew = blocking(AsyncCredits.renew)
+
+    quote = blocking(AsyncCredits.quote)
+    charge = blocking(AsyncCredits.charge)
+    charge_many = blocking(AsyncCredits.charge_many)
+    hold = _held(AsyncCredits.hold)
+    place_hold = blocking(AsyncCredits.place_hold)
+    get_hold = blocking(AsyncCredits.get_hold)
+    holds = blocking(AsyncCredits.holds)
+    dispatch = blocking(AsyncCredits.dispatch)
+    extend = blocking(AsyncCredits.extend)
+    capture = blocking(AsyncCredits.capture)
+    release = blocking(AsyncCredits.release)
+
+    grant = blocking(AsyncCredits.grant)
+    grants = blocking(AsyncCredits.grants)
+    void = blocking(AsyncCredits.void)
+    refund = blocking(AsyncCredits.refund)
+    adjust = blocking(AsyncCredits.adjust)
+    transfer = blocking(AsyncCredits.transfer)
+
+    history = blocking(AsyncCredits.history)
+    receipt = blocking(AsyncCredits.receipt)
+    verify = blocking(AsyncCredits.verify)
