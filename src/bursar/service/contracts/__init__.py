@@ -1,0 +1,1 @@
+"""The HTTP faces of the published contracts: paths, bodies, statuses and errors as their documents show them."""
