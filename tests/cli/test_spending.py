@@ -1,0 +1,119 @@
+"""An account's life from the command line, on both databases."""
+
+from __future__ import annotations
+
+from tests.cli.conftest import Bursar
+
+
+def test_an_account_from_its_first_grant_to_its_last_charge(bursar: Bursar) -> None:
+    opened = bursar.get("accounts", "open", "alice", "--email", "alice@example.com", "--metadata", '{"team":"a"}')
+    assert opened["available"] == 100
+    assert opened["metadata"] == {"team": "a"}
+
+    granted = bursar.get(
+        "grant", "alice", "10.5", "--source", "purchase", "--paid", "9.99", "--currency", "USD", "--priority", "1"
+    )
+    assert granted["grant"]["paid"] == {"amount": "9.99", "currency": "USD"}
+    assert granted["transaction"]["posted_after"] == 110.5
+
+    charged = bursar.get("charge", "alice", "--skill", "IMAGE_GENERATION", "--idempotency-key", "one")
+    assert charged["amount"] == -5
+    assert charged["lots"] == [{"grant_id": granted["grant"]["id"], "amount": -5}]
+    assert charged["actor"] == "cli"
+    assert bursar.get("charge", "alice", "--skill", "IMAGE_GENERATION", "--idempotency-key", "one") == charged
+
+    held = bursar.get("hold", "alice", "20", "--ttl-seconds", "600", "--dispatched")
+    assert held["state"] == "dispatched"
+    captured = bursar.get("capture", "alice", held["id"], "12.25")
+    assert captured["posted_after"] == 93.25
+    other = bursar.get("hold", "alice", "--skill", "TEXT_GENERATION")
+    assert bursar.get("release", "alice", other["id"])["state"] == "released"
+
+    refunded = bursar.get("refund", "alice", captured["id"], "2.25", "--reason", "late")
+    assert refunded["amount"] == 2.25
+    assert bursar.get("set", "ALICE@example.com", "7")["available"] == 7
+
+    page = bursar.get("history", "alice", "--limit", "2")
+    assert [receipt["type"] for receipt in page["data"]] == ["ADJUSTMENT", "REFUND"]
+    older = bursar.get("history", "alice", "--limit", "9", "--cursor", page["next_cursor"])
+    assert [receipt["seq"] for receipt in older["data"]] == [4, 3, 2, 1]
+    shown = bursar.get("accounts", "show", "alice")
+    assert (shown["available"], shown["email"]) == (7, "alice@example.com")
+    assert sum(lot["remaining"] for lot in shown["lots"]) == 7
+    assert bursar.get("verify")["sound"] is True
+
+
+def test_usage_prices_and_skills(on_sqlite: Bursar) -> None:
+    on_sqlite.ok("accounts", "open", "alice", "--no-plan")
+    on_sqlite.ok("grant", "alice", "100")
+    added = on_sqlite.get(
+        "skills", "add", "CHAT", "--component", "input_token=0.5/1000", "--component", "output_token=1/1000",
+        "--markup", "1.5", "--rounding", "0.01",
+    )  # fmt: skip
+    assert added["price"]["version"] == 1
+    usage = ("--usage", "input_tokens=2000", "--usage", "output_tokens=1000")
+    assert on_sqlite.get("charge", "alice", "--skill", "CHAT", *usage)["amount"] == -3
+    assert on_sqlite.get("skills", "price", "CHAT", "2")["version"] == 2
+    assert on_sqlite.get("charge", "alice", "--skill", "CHAT")["amount"] == -2
+    assert [price["version"] for price in on_sqlite.get("skills", "price", "CHAT")] == [2, 1]
+    assert on_sqlite.get("skills", "disable", "CHAT")["active"] is False
+    assert on_sqlite.refused("charge", "alice", "--skill", "CHAT")["code"] == "skill_disabled"
+    assert on_sqlite.get("skills", "enable", "CHAT")["active"] is True
+    assert {skill["name"] for skill in on_sqlite.get("skills", "list")} >= {"CHAT"}
+
+
+def test_a_refusal_names_its_code_and_changes_nothing(on_sqlite: Bursar) -> None:
+    on_sqlite.ok("accounts", "open", "alice", "--no-plan")
+    on_sqlite.ok("grant", "alice", "3")
+    problem = on_sqlite.refused("charge", "alice", "5")
+    assert problem == {
+        "code": "insufficient_credits",
+        "message": "This needs 5 credits; 3 are available.",
+        "required": 5,
+        "available": 3,
+        "resets_at": None,
+    }
+    plain = on_sqlite("charge", "alice", "5")
+    assert (plain.code, plain.out) == (1, "")
+    assert plain.err == "bursar: This needs 5 credits; 3 are available. (insufficient_credits)\n"
+    assert on_sqlite.refused("charge", "bob", "1")["code"] == "account_not_found"
+    assert on_sqlite.refused("charge", "alice", "1e400")["field"] == "amount"
+    assert on_sqlite.refused("charge", "alice", "0.0000000001")["code"] == "invalid"
+    assert on_sqlite.refused("capture", "alice", "h_none")["code"] == "hold_not_found"
+    assert on_sqlite.refused("refund", "alice", "tx_1_none")["code"] == "transaction_not_found"
+    on_sqlite.ok("accounts", "freeze", "alice", "--reason", "why not")
+    assert on_sqlite.refused("charge", "alice", "1")["code"] == "account_frozen"
+    on_sqlite.ok("accounts", "unfreeze", "alice")
+    assert on_sqlite.get("accounts", "show", "alice")["posted"] == 3
+
+
+def test_amounts_are_exact_to_the_last_digit(on_sqlite: Bursar) -> None:
+    on_sqlite.ok("accounts", "open", "alice", "--no-plan")
+    on_sqlite.ok("grant", "alice", "9000000000")
+    shown = on_sqlite.ok("charge", "alice", "0.000000001", "--json")
+    assert '"posted_after":8999999999.999999999,' in shown.out
+    assert on_sqlite.ok("accounts", "show", "alice").fields["available"] == "8999999999.999999999"
+
+
+def test_set_by_an_email_that_nobody_or_two_have_is_refused(on_sqlite: Bursar) -> None:
+    for account in ("a", "b"):
+        on_sqlite.ok("accounts", "open", account, "--email", "two@example.com")
+    assert on_sqlite.refused("set", "two@example.com", "1")["reason"].endswith("of several: a, b")
+    assert on_sqlite.refused("set", "none@example.com", "1")["code"] == "account_not_found"
+    on_sqlite.ok("accounts", "open", "two@example.com")
+    assert on_sqlite.get("set", "two@example.com", "1")["account"] == "two@example.com"
+
+
+def test_lists_come_in_pages(on_sqlite: Bursar) -> None:
+    for account in ("alice", "bob", "carol"):
+        on_sqlite.ok("accounts", "open", account, "--name", account.upper())
+    first = on_sqlite.get("accounts", "list", "--limit", "2")
+    assert [account["id"] for account in first["data"]] == ["alice", "bob"]
+    plain = on_sqlite.ok("accounts", "list", "--limit", "2")
+    assert [row["id"] for row in plain.rows] == ["alice", "bob"]
+    assert plain.err == f"more: --cursor {first['next_cursor']}\n"
+    rest = on_sqlite.get("accounts", "list", "--cursor", first["next_cursor"])
+    assert [account["id"] for account in rest["data"]] == ["carol"]
+    assert rest["next_cursor"] is None
+    assert [row["id"] for row in on_sqlite.ok("accounts", "list", "--query", "BO").rows] == ["bob"]
+    assert on_sqlite.refused("accounts", "list", "--limit", "1001")["field"] == "limit"
