@@ -26,7 +26,9 @@ SAMPLES: dict[str, Any] = {
 
 
 def tree(kind: type[BursarError]) -> list[type[BursarError]]:
-    return [kind, *(below for child in kind.__subclasses__() for below in tree(child))]
+    """The error and those below it; what other layers add for themselves is theirs."""
+    own = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return [kind, *(below for child in own for below in tree(child))]
 
 
 TREE = tree(BursarError)

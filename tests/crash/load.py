@@ -1,7 +1,8 @@
 """The load of the crash tests, in a process of its own: `python -m tests.crash.load URL KEY LOG SEED`.
 
-Workers charge and hold under idempotency keys and ask again until they are answered, however often the server dies. The log is
-the judge: a line before an intent is first sent, a line once it is acknowledged. SIGTERM: finish what was begun, then end.
+Workers charge and hold under idempotency keys and ask again until they are answered, however often the server dies.
+The log is the judge: a line before an intent is first sent, a line once it is acknowledged. SIGTERM: finish what was
+begun, then end.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ import asyncio
 import gc
 import inspect
 import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +30,7 @@ from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.driving import drive
 from bursar.credits.runtime import Runtime
 from bursar.credits.synchronous import Plans, Skills
+from bursar.engine import Waiter
 from tests.credits.conftest import Clock, on_one_database
 
 TWINS = [(AsyncCredits, Credits), (AsyncHold, Hold), (AsyncSkills, Skills), (AsyncPlans, Plans)]
@@ -215,26 +218,36 @@ class Alarm(Exception):
 
 @pytest.fixture
 def stalled(alice: Credits) -> Iterator[threading.Event]:
-    """The ledger's thread stands still until the event is set, and an alarm goes off in this thread meanwhile."""
+    """The ledger's thread stands still until the event is set; once this thread waits for it, an alarm goes off."""
     go_on, standing = threading.Event(), threading.Event()
+    main = threading.get_ident()
 
     async def stand(_: object) -> None:
         standing.set()
         go_on.wait()
 
+    def ring_when_waiting() -> None:
+        while sys._current_frames()[main].f_code is not Waiter.wait.__code__:
+            if go_on.wait(0.001):
+                return
+        signal.pthread_kill(main, signal.SIGUSR1)
+
     def ring(*_: object) -> None:
         raise Alarm
 
-    before = signal.signal(signal.SIGALRM, ring)
-    stalling = threading.Thread(target=lambda: drive(alice._port.run(stand)))
-    stalling.start()
+    before = signal.signal(signal.SIGUSR1, ring)
+    threads = [
+        threading.Thread(target=lambda: drive(alice._port.run(stand))),
+        threading.Thread(target=ring_when_waiting),
+    ]
+    threads[0].start()
     standing.wait()
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    threads[1].start()
     yield go_on
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
     go_on.set()
-    stalling.join()
+    for thread in threads:
+        thread.join()
+    signal.signal(signal.SIGUSR1, before)
 
 
 def test_interrupted_while_a_hold_is_placed_it_is_given_back(
@@ -338,6 +351,18 @@ def test_closing_leaves_no_thread_behind(url: str) -> None:
         credits.open_account("alice")
         assert set(threading.enumerate()) > before
     assert set(threading.enumerate()) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system has no /proc/self/task to look into")
+def test_when_it_is_closed_the_system_too_has_ended_its_threads(url: str) -> None:
+    for _ in range(20):
+        before = set(threading.enumerate())
+        with Credits.open(url) as credits:
+            credits.accounts()
+            threads = set(threading.enumerate()) - before
+        left = [thread.name for thread in threads if Path(f"/proc/self/task/{thread.native_id}").exists()]
+        assert threads
+        assert left == []
 
 
 def test_dropping_it_unclosed_ends_its_thread(url: str) -> None:

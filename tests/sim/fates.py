@@ -83,6 +83,9 @@ class FatefulStore:
         self.journal = journal
         self.risk = risk
         self.calm = False
+        self.dead = False
+        self.under_way = 0
+        self.idle = asyncio.Event()
         self.fates: list[Fate] = []
         self.died: Callable[[], None] = lambda: None
         self.late: set[asyncio.Task[None]] = set()
@@ -94,6 +97,19 @@ class FatefulStore:
         fate = self.random.choice(possible)
         self.fates.append(fate)
         return fate
+
+    def die(self) -> None:
+        """Strike: what is under way in other lanes may still land, and nobody hears of it."""
+        if not self.dead:
+            self.calm = self.dead = True  # the dead draw no further fates
+            self.died()
+        raise Died
+
+    async def until_all_died(self) -> None:
+        """Return when nothing is under way any more."""
+        while self.under_way:
+            self.idle.clear()
+            await self.idle.wait()
 
     async def open(self) -> None:
         await self.inner.open()
@@ -121,7 +137,20 @@ class FatefulLane:
         self._lane = lane
 
     async def run(self, work: Work[T]) -> T:
-        fate = self._store.draw()
+        store = self._store
+        if store.dead:
+            raise Died
+        store.under_way += 1
+        try:
+            result = await self._run(work, store.draw())
+        finally:
+            store.under_way -= 1
+            store.idle.set()
+        if store.dead:
+            raise Died  # it landed, and nobody hears of it
+        return result
+
+    async def _run(self, work: Work[T], fate: Fate) -> T:
         attempt = self._store.journal.begin(work)
         strike = self._striking(fate)
 
@@ -129,7 +158,7 @@ class FatefulLane:
             result = await work(Watched(tx, attempt, strike))  # type: ignore[arg-type]
             attempt.decided = list(result)  # type: ignore[call-overload]
             if fate is Fate.DIES_BEFORE_COMMIT:
-                self._die()
+                self._store.die()
             if fate is Fate.LOST_IN_VAIN:
                 raise Abandoned
             return result
@@ -144,18 +173,13 @@ class FatefulLane:
             raise CommitInDoubt("the connection is gone") from None
         attempt.land()
         if fate is Fate.DIES_AFTER_COMMIT:
-            self._die()
+            self._store.die()
         if fate is Fate.LOST:
             raise CommitInDoubt("the connection is gone")
         return result
 
     async def close(self) -> None:
         await self._lane.close()
-
-    def _die(self) -> None:
-        self._store.calm = True  # the dead draw no further fates
-        self._store.died()
-        raise Died
 
     def _striking(self, fate: Fate) -> Callable[[], None]:
         """Called before each step; strikes at one of them."""
@@ -167,7 +191,7 @@ class FatefulLane:
             if left != -1:
                 return
             if fate is Fate.DIES:
-                self._die()
+                self._store.die()
             if fate is Fate.CONTENTION:
                 raise Contention("a deadlock")
             connection = getattr(self._lane, "_connection", None)
@@ -179,14 +203,12 @@ class FatefulLane:
 
     async def _land_later(self, work: Work[Any], attempt: Attempt) -> None:
         """Lose the connection now, and let its server finish a little later."""
-        written = asyncio.get_running_loop().create_future()
+        written = asyncio.Event()
         turns = self._store.random.randrange(40)
 
         async def slowly(tx: Tx) -> None:
-            try:
-                await work(tx)
-            finally:
-                written.set_result(None)
+            await work(tx)
+            written.set()
             for _ in range(turns):
                 await asyncio.sleep(0.001)
 
@@ -195,15 +217,15 @@ class FatefulLane:
                 await lane.run(slowly)
                 attempt.land()
             finally:
-                if not written.done():
-                    written.set_result(None)
                 await lane.close()
 
         task = asyncio.create_task(finish(self._lane))
+        self._lane = await self._store.inner.lane()
+        writing = asyncio.create_task(written.wait())
+        await asyncio.wait([task, writing], return_when=asyncio.FIRST_COMPLETED)
+        if not written.is_set():
+            writing.cancel()
+            await task  # it failed before it came to the commit: that the engine is told
         self._store.late.add(task)
         task.add_done_callback(self._store.late.discard)
-        self._lane = await self._store.inner.lane()
-        await written
-        if task.done():
-            await task  # it failed before it came to the commit: that the engine is told
         raise CommitInDoubt("the connection is gone")

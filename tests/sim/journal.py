@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 from bursar.catalog import Catalog
 from bursar.core.book import Book, NotLoaded, Wanted
 from bursar.core.commands import Command
-from bursar.core.errors import BursarError
+from bursar.core.errors import AccountNotFound, BursarError
 from bursar.core.machine import decide
 from bursar.core.model import Account, Catalogue, Instant
 from bursar.engine.batch import accounts_of
@@ -81,12 +81,19 @@ class Journal:
                 if name in books:
                     _note_due_holds(books[name], attempt.now)
             for command, decided in zip(attempt.commands, attempt.decided, strict=True):
-                if decided is not None:
+                if decided is not None and not _found_nobody(command, decided):
                     _again(books, command, decided, attempt.now, attempt.catalogue)
         return books
 
 
+def _found_nobody(command: Command, decided: Any) -> bool:
+    """Whether the account was not there: what is not there is not locked, and may come at any moment."""
+    return isinstance(decided, AccountNotFound) and decided.account == command.account
+
+
 def _again(books: dict[str, Book], command: Command, decided: Any, now: Instant, catalogue: Catalogue) -> None:
+    if isinstance(decided, AccountNotFound):  # a transfer to nobody: likewise
+        books = {command.account: books[command.account]}
     while True:
         try:
             outcome = decide(books, command, now, catalogue)

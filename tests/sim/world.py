@@ -17,7 +17,7 @@ from tests.engine.audit import Ledger
 from tests.engine.rig import Hands
 from tests.sim.fates import Died, FatefulStore
 from tests.sim.journal import Journal, WatchedCatalog
-from tests.sim.script import Intent, Script
+from tests.sim.script import Change, Intent, Script
 
 ATTEMPTS = 12
 """How often a caller asks again before it gives up."""
@@ -34,7 +34,7 @@ def object_to_unsound(book: Book) -> None:
 
 
 class Server:
-    """An engine with a database connection; when it dies, another one takes its place."""
+    """An engine with connections of its own; when it dies, another one takes its place."""
 
     def __init__(self, world: World, name: str) -> None:
         self._world = world
@@ -42,6 +42,8 @@ class Server:
         self._lives = 0
         self._waiters: list[Waiter] = []
         self._mourning: set[asyncio.Task[None]] = set()
+        self._serves = asyncio.Event()
+        self._changing = asyncio.Lock()
         self.fates = Counter[str]()
         self.commits = 0
 
@@ -57,30 +59,36 @@ class Server:
         self.catalog = catalog
         self.engine = Engine(self.store, catalog, clock=world.clock, inspect=object_to_unsound)
         await self.engine.start()
-        self.death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._death: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters = []
+        self._serves.set()
 
     async def ask(self, command: Command) -> Outcome:
         """What it answers; `Gone` where it dies meanwhile."""
-        death = self.death
+        await self._serves.wait()
         future = self.engine.submit(command)
-        awaited: list[asyncio.Future[Any]] = [future, death]
+        awaited: list[asyncio.Future[Any]] = [future, self._death]
         await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         if future.done():
             return future.result()
         raise Gone
 
     async def ask_from_a_thread(self, command: Command) -> Outcome:
+        await self._serves.wait()
         waiter = self.engine.submit_threadsafe(command)
         self._waiters.append(waiter)
         return await asyncio.to_thread(waiter.wait)
 
+    async def change(self, change: Change) -> None:
+        async with self._changing:
+            await change(self.catalog)
+
     async def stop(self) -> None:
         """As an orderly end does it."""
-        self.store.calm = True
-        await self.engine.close()
         while self._mourning:
             await asyncio.wait(self._mourning)
+        self.store.calm = True
+        await self.engine.close()
         await self._close_store()
 
     async def _close_store(self) -> None:
@@ -93,29 +101,32 @@ class Server:
         self._world.loop.call_soon_threadsafe(self._mourn)
 
     def _mourn(self) -> None:
+        """Nobody hears of the dead again."""
+        self._serves.clear()
+        self._death.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(Gone())
         task = asyncio.create_task(self._succeed())
         self._mourning.add(task)
         task.add_done_callback(self._mourning.discard)
 
     async def _succeed(self) -> None:
-        """Nobody hears of the dead again; the connections are closed, as the system does it for a process."""
-        engine, death, waiters = self.engine, self.death, self._waiters
-        lines = engine._all_lines()
+        """Close the connections, as the system does it for a process that has ended; then start another one."""
+        lines = self.engine._all_lines()
+        await self.store.until_all_died()
         tasks = [line.task for line in lines if line.task is not None]
         for task in tasks:
-            task.cancel()
+            task.cancel()  # those that had nothing to do
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if not isinstance(result, (Died, asyncio.CancelledError, type(None))):
                 raise result
         for line in lines:
             if line.lane is not None:
                 await line.lane.close()
-        await self._close_store()
-        await self.start()
-        death.set_result(None)
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_exception(Gone())
+        async with self._changing:
+            await self._close_store()
+            await self.start()
 
 
 class World:
@@ -153,7 +164,7 @@ class World:
         for _ in range(self.steps):
             change = self.script.change(random)
             if change is not None:
-                await change(random.choice(self.servers).catalog)
+                await random.choice(self.servers).change(change)
             intent = self.script.next(random)
             copies = random.choice((1, 1, 1, 1, 2, 3)) if intent.repeatable else 1
             await asyncio.gather(*(self._insist(intent, random) for _ in range(copies)))

@@ -66,6 +66,7 @@ WHOLE = {
     "count_accounts",
     "scan_totals",
     "sum_totals",
+    "sum_transactions",
     "orphan_transactions",
     "orphan_lots",
     "orphan_holds",

@@ -69,7 +69,7 @@ def update(book: Book, command: UpdateAccount, now: Instant, catalogue: Catalogu
 
 
 def set_status(book: Book, command: Freeze | Unfreeze | Close, now: Instant, catalogue: Catalogue) -> Outcome:
-    """Freeze, unfreeze or close; again is a no-op."""
+    """Freeze, unfreeze or close; again is a no-op. A closed account's plan does not renew."""
     account = book.account
     status = STATUS_AFTER.get((AccountStatus(account.status), command.verb))
     if status is None:
@@ -77,12 +77,17 @@ def set_status(book: Book, command: Freeze | Unfreeze | Close, now: Instant, cat
     replayed = account.status == status
     if not replayed:
         account.status = status
+        if status == AccountStatus.CLOSED:
+            account.next_reset = None
+            book.plan_due()
         book.touch()
     return Outcome(command.verb, replayed=replayed, account=account.copy())
 
 
 def renew(book: Book, command: Renew, now: Instant, catalogue: Catalogue) -> Outcome:
     """Start the allowance afresh; an account without a plan stays as it is."""
+    if book.account.status == AccountStatus.CLOSED:
+        raise AccountClosed(book.account.account_id)
     plan = find_plan(book.account.plan, catalogue)
     transaction = None if plan is None else plans.restart_period(book, plan, now)
     return Outcome("renew", account=book.account.copy(), transaction=transaction)

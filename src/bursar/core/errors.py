@@ -25,10 +25,11 @@ error here knows a protocol: each face (problem+json, a published contract, a CL
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
 
-from bursar.core.money import Nanos, format_credits
+from bursar.core.money import Nanos, format_credits, to_number
 
 
 class Kind(StrEnum):
@@ -58,7 +59,7 @@ class BursarError(Exception):
 
     def __str__(self) -> str:
         template = (type(self).__doc__ or "").splitlines()[0]
-        return template.format_map({name: _shown(value) for name, value in self.__dict__.items()})
+        return template.format_map(self.__dict__)
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_rebuild, (type(self), self.__dict__))
@@ -68,12 +69,16 @@ def _rebuild(cls: type[BursarError], evidence: dict[str, object]) -> BursarError
     return cls(**evidence)
 
 
-def _shown(value: object) -> object:
-    return format_credits(value) if isinstance(value, Amount) else value
-
-
 class Amount(int):
-    """Nano-credits inside an error's evidence, so that every face knows to show them as credits."""
+    """Nano-credits inside an error's evidence; `credits` is what people and programs outside read."""
+
+    @property
+    def credits(self) -> int | Decimal:
+        """The same in credits, exact: `refusal.required.credits`."""
+        return to_number(self)
+
+    def __str__(self) -> str:
+        return format_credits(self)
 
 
 class Invalid(BursarError):

@@ -161,12 +161,13 @@ class ThreadPort:
             # A finalizer that happens to run in the room: the command is carried out, but cannot be waited for.
             self.runtime.engine.submit(command).add_done_callback(partial(_report, command))
             raise HandedOver
-        waiter = self._submit(command)
+        waiter: Waiter | None = None
         try:
+            waiter = self._submit(command)
             return waiter.wait()
         except BaseException:
             # Refused, or else a signal's handler raised while the thread was waiting.
-            if undo is not None:
+            if undo is not None and waiter is not None:
                 self._take_back(waiter, undo)
             raise
 
