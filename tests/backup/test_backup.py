@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from bursar import backup
-from bursar.backup import TABLES, NotEmpty, check_backup, restore_backup, write_backup
+from bursar.backup import NotEmpty, archive, check_backup, restore_backup, write_backup
+from bursar.backup.archive import MANIFEST, TABLES
 from bursar.core.commands import Charge, Grant, OpenAccount
 from bursar.core.errors import DatabaseUnavailable, Invalid, NotMigrated
 from bursar.core.money import NANOS
@@ -33,7 +33,7 @@ def members(path: Path) -> dict[str, bytes]:
         return {
             name: b"".join(sorted(archive.read(name).splitlines(keepends=True)))
             for name in archive.namelist()
-            if name not in (backup.MANIFEST, "catalogue.ndjson")
+            if name not in (MANIFEST, "catalogue.ndjson")
         }
 
 
@@ -204,17 +204,17 @@ async def test_an_archive_that_was_packed_anew_is_refused_by_table(written_url: 
     await write_backup(await written_url("sqlite"), tmp_path / "b")
     with zipfile.ZipFile(tmp_path / "b") as archive:
         accounts = archive.read("accounts.ndjson")
-        manifest = json.loads(archive.read(backup.MANIFEST))
+        manifest = json.loads(archive.read(MANIFEST))
     with pytest.raises(Invalid, match="accounts is not what it was"):
         check_backup(rewritten(tmp_path / "b", {"accounts.ndjson": accounts.replace(b"alice", b"alicf")}))
     with pytest.raises(Invalid, match="altered"):
         check_backup(rewritten(tmp_path / "b", {"lots.ndjson": b""}))
     newer = json.dumps(manifest | {"revision": "9999"}).encode()
     with pytest.raises(Invalid, match="newer Bursar, of schema 9999"):
-        check_backup(rewritten(tmp_path / "b", {backup.MANIFEST: newer}))
+        check_backup(rewritten(tmp_path / "b", {MANIFEST: newer}))
     del manifest["tables"]["lots"]
     with pytest.raises(Invalid, match="its tables are not those of a ledger"):
-        check_backup(rewritten(tmp_path / "b", {backup.MANIFEST: json.dumps(manifest).encode()}))
+        check_backup(rewritten(tmp_path / "b", {MANIFEST: json.dumps(manifest).encode()}))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -231,7 +231,7 @@ async def test_a_restore_that_fails_in_the_middle_leaves_nothing(
     url = new_url(kind)
     async with AsyncCredits.open(url) as before:
         skills = await before.skills.list()
-    monkeypatch.setattr(backup, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(archive, "CHUNK_ROWS", 2)
     with pytest.raises(Refused):
         await restore_backup(url, tmp_path / "b")
     assert await count_accounts(url) == 0

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from bursar.bench.ledger import compare_account
 from bursar.bench.naive import _mismatches
+from bursar.bench.page import BEGIN, END, put_figures
 from bursar.bench.picks import pick_uniformly
-from bursar.bench.results import Round, compare, make_side, measure
+from bursar.bench.results import Results, Round, compare, make_side, measure
 from bursar.core.chain import rehash
 from bursar.core.model import Account, Transaction
 
@@ -82,6 +83,17 @@ def test_a_figure_says_whether_it_reaches_its_bound() -> None:
     assert not compare("f", "F", 8, slow, fast, 0).met
     assert measure("m", "M", 129, "MiB", 130).met
     assert not measure("m", "M", 131, "MiB", 130).met
+
+
+def test_the_page_is_written_between_its_marks() -> None:
+    side = make_side("engine", [Round(80, 1.0, [0.001])], 4)
+    figures = [compare("f", "Fast", 8, side, side, 0), measure("m", "Memory", 64, "MiB", 130)]
+    results = Results(machine={"cpus": 2}, settings={}, figures=figures, mismatches=0)
+    page = put_figures(f"before\n{BEGIN}old\n{END}after\n", results)
+    assert page.startswith(f"before\n{BEGIN}On cpus 2:\n")
+    assert "| **Fast** | | | | **1 x** | at least 8 x | 0 |\n| engine (4) | 80 | 1.0 | 1.0 | | | |\n" in page
+    assert page.endswith(f"| **Memory** | | | | **64 MiB** | at most 130 MiB | 0 |\n{END}after\n")
+    assert put_figures(page, results) == page
 
 
 def test_accounts_are_picked_evenly_and_the_same_each_time() -> None:

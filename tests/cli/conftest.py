@@ -107,8 +107,8 @@ class InProcess(Bursar):
 
 @pytest.fixture
 def bursar(either_url: str, tmp_path: Path) -> Bursar:
-    """On each database, in processes of their own."""
-    return Bursar(either_url, tmp_path)
+    """On each database; on SQLite in processes of their own."""
+    return (Bursar if either_url.startswith("sqlite") else InProcess)(either_url, tmp_path)
 
 
 @pytest.fixture

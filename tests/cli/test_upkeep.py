@@ -14,7 +14,7 @@ def test_backup_and_restore_into_the_other_database(bursar: Bursar, tmp_path: Pa
     bursar.ok("charge", "alice", "1", "--idempotency-key", "one")
     made = bursar.get("backup", "file.bursar")
     assert made["rows"]["transactions"] == 2
-    copy = Bursar("sqlite:///copy.db", tmp_path)
+    copy = type(bursar)("sqlite:///copy.db", tmp_path)
     restored = copy.get("restore", "file.bursar")
     assert (restored["sound"], restored["transactions"]) == (True, 2)
     assert copy.get("accounts", "show", "alice") == bursar.get("accounts", "show", "alice")
@@ -30,7 +30,7 @@ def test_a_damaged_backup_is_refused_by_name_and_makes_nothing(on_sqlite: Bursar
     on_sqlite.ok("backup", "file.bursar")
     whole = (tmp_path / "file.bursar").read_bytes()
     (tmp_path / "cut.bursar").write_bytes(whole[: len(whole) // 2])
-    other = Bursar("sqlite:///other.db", tmp_path)
+    other = type(on_sqlite)("sqlite:///other.db", tmp_path)
     problem = other.refused("restore", "cut.bursar")
     assert problem["field"] == "file"
     assert problem["reason"].startswith("cut.bursar ")

@@ -354,15 +354,14 @@ async def test_a_token_ends(settings: Settings) -> None:
 
 async def test_a_new_secret_joins_before_the_old_one_goes(service: Service, settings: Settings) -> None:
     path = settings.data_dir / FILE
-    old_client, _ = await service.user("old@example.com")
+    old_client, account = await service.user("old@example.com")
     old_id = service.context.tokens._secrets.signing()[0]
     new_id = add_secret(path)
     tokens = Tokens(Secrets.of(settings), 60)
-    new_token = tokens.issue("alice")
+    new_token = tokens.issue(account)
     assert jwt.get_unverified_header(new_token)["kid"] == new_id
-    await service.account("alice")
     new_client = await service.client(new_token)
-    assert (await new_client.get(f"{V1}/accounts/alice")).status_code == 200
+    assert (await new_client.get(f"{V1}/accounts/{account}")).status_code == 200
     assert (await old_client.get("/api/ai/credits")).status_code == 200
     drop_secret(path, old_id)
     assert (

@@ -23,10 +23,10 @@ async def test_health(service: Service, monkeypatch: pytest.MonkeyPatch) -> None
         answer = await client.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
 
-    async def gone() -> int:
+    async def gone(_: object) -> None:
         raise DatabaseUnavailable("it is gone")
 
-    monkeypatch.setattr(service.context.engine, "now", gone)
+    monkeypatch.setattr(service.context.engine.store, "read", gone)
     answer = await client.get("/readyz")
     assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
     assert (await client.get("/healthz")).status_code == 200

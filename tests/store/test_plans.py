@@ -84,6 +84,7 @@ SMALL = {
     "insert_price",
     "upsert_plan",
     "insert_login",
+    "login_of_account",
     "erase_logins",
     "insert_api_key",
     "list_api_keys",

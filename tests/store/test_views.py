@@ -113,7 +113,7 @@ async def test_transactions_have_a_source_and_a_destination(lane: Lane, query: A
     ] == [
         (1, "10", "10", "10", "world:stripe", "account:a", "a"),
         (2, "-0.5", "9.5", "8.5", "account:a", "skill:TEXT", "a"),
-        (3, "0", "0", "0", "skill:FREE", "account:a", "a"),
+        (3, "0", "0", "0", "account:a", "skill:FREE", "a"),  # a free charge, as its receipt says
     ]
 
 

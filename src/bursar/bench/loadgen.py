@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Final, cast
 
@@ -131,5 +132,5 @@ async def load(order: Order) -> Report:
 
 
 if __name__ == "__main__":
-    given = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
-    sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(load(given))))
+    given = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Order)
+    Path(sys.argv[2]).write_bytes(msgspec.json.encode(uvloop.run(load(given))))

@@ -60,7 +60,7 @@ async def http_figure(options: Options, ledger: Ledger, folder: Path) -> Figure:
             for port, rounds in ((server.port, ours), (noop.port, theirs)):
                 if number == 0 and port == server.port:
                     await ledger.begin()
-                report = await _load(options, ledger, api_key, port, f"http-{number}")
+                report = await _load(options, ledger, folder, api_key, port, f"http-{number}")
                 if number < 0:
                     continue  # warm
                 refused += len(report.refused)
@@ -159,7 +159,7 @@ async def _is_ready(port: int) -> bool:
         writer.close()
 
 
-async def _load(options: Options, ledger: Ledger, api_key: str, port: int, tag: str) -> Report:
+async def _load(options: Options, ledger: Ledger, folder: Path, api_key: str, port: int, tag: str) -> Report:
     order = Order(
         port=port,
         accounts=ledger.accounts,
@@ -169,22 +169,20 @@ async def _load(options: Options, ledger: Ledger, api_key: str, port: int, tag: 
         connections=CONNECTIONS,
         seconds=options.seconds,
     )
+    asked, answered = folder / "order.json", folder / "report.json"
+    asked.write_bytes(msgspec.json.encode(order))
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "bursar.bench.loadgen",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "bursar.bench.loadgen", str(asked), str(answered)
     )
     try:
-        answer, _ = await process.communicate(msgspec.json.encode(order))
+        code = await process.wait()
     except BaseException:
         process.kill()
         await process.wait()
         raise
-    if process.returncode:
+    if code:
         raise DatabaseUnavailable("the load generator failed: see above")
-    return msgspec.json.decode(answer, type=Report)
+    return msgspec.json.decode(answered.read_bytes(), type=Report)
 
 
 def _free_port() -> int:

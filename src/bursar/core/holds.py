@@ -240,7 +240,7 @@ def _take_extra(book: Book, hold: Hold, extra: Nanos, free: Nanos, entries: Entr
     """
     from_lots = min(extra, free)
     if from_lots:
-        entries += burn(book, from_lots)
+        _add(entries, burn(book, from_lots))
     rest = extra - from_lots
     if rest == 0:
         return extra, 0
@@ -249,6 +249,17 @@ def _take_extra(book: Book, hold: Hold, extra: Nanos, free: Nanos, entries: Entr
         book.account.debt += owed
         entries.append((None, -owed))
     return from_lots + owed, rest - owed
+
+
+def _add(entries: Entries, more: Entries) -> None:
+    """One entry for each lot: what a lot pays beyond its held slice joins what the slice paid."""
+    place = {lot_id: number for number, (lot_id, _) in enumerate(entries)}
+    for lot_id, part in more:
+        number = place.get(lot_id)
+        if number is None:
+            entries.append((lot_id, part))
+        else:
+            entries[number] = (lot_id, entries[number][1] + part)
 
 
 def _shortfall(shortfall: Nanos) -> dict[str, object] | None:

@@ -33,7 +33,7 @@ from bursar.service.contracts.shape import Refused, refused
 from bursar.service.hot import HotRoutes, refusal_of, report
 from bursar.service.jobs import Jobs
 from bursar.service.keys import Keys
-from bursar.service.logins import Logins
+from bursar.service.logins import Logins, PresentTokens
 from bursar.service.media import Media
 from bursar.service.metrics import Metrics
 from bursar.service.problems import (
@@ -133,7 +133,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
         receipts=Receipts(ledger.catalog),
         keys=keys_,
         tokens=tokens,
-        authenticator=Authenticator(keys_, tokens, settings.key_cache_seconds),
+        authenticator=Authenticator(keys_, PresentTokens(tokens, ledger.store), settings.key_cache_seconds),
         logins=Logins(ledger),
         media=Media(ledger.store, settings.data_dir / "media"),
         provider=provider,

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from bursar import clock
+from bursar.core.model import Instant
 from bursar.service.problems import Forbidden, Unauthenticated
 
 MAX_REMEMBERED: Final = 10_000
@@ -83,6 +84,8 @@ class Caller(Struct, frozen=True):
     actor: str
     account: str | None = None
     may_grant: bool = False
+    expires_at: Instant | None = None
+    """When the key ends: no key that it makes outlives it."""
 
 
 def require(caller: Caller, permission: Permission, account: str | None = None) -> None:

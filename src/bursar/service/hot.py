@@ -37,7 +37,7 @@ from bursar.service.wire import (
     segment,
     send_answer,
 )
-from bursar.store.base import CommitInDoubt, Refused, StoreError
+from bursar.store.base import CommitInDoubt, Contention, LockTimeout, Refused
 
 PREFIX = b"/api/v1/"
 
@@ -172,12 +172,17 @@ async def send_problem(send: Send, refusal: BursarError | Refusal) -> None:
 
 def refusal_of(error: Exception, scope: Scope) -> BursarError | Refusal:
     """What a handler raised, as something to answer; a bug of ours without its story, which is logged."""
+    if isinstance(error, DatabaseUnavailable):
+        logger.warning("%s", error)
+        return DatabaseUnavailable("it is away")  # what the driver says names hosts and databases: it stays in the log
     if isinstance(error, BursarError | Refusal):
         return error
     if isinstance(error, Refused):
         return Invalid("request", "the database does not take this")
-    if isinstance(error, StoreError):
-        return DatabaseUnavailable("the connection broke") if isinstance(error, CommitInDoubt) else Overloaded()
+    if isinstance(error, CommitInDoubt):
+        return DatabaseUnavailable("the connection broke")
+    if isinstance(error, Contention | LockTimeout):
+        return Overloaded()
     return report(error, scope)
 
 

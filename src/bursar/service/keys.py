@@ -52,7 +52,7 @@ class ApiKey(Struct, frozen=True):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
     def caller(self) -> Caller:
-        return Caller(Role(self.role), f"key:{self.id}", self.account_id, bool(self.may_grant))
+        return Caller(Role(self.role), f"key:{self.id}", self.account_id, bool(self.may_grant), self.expires_at)
 
 
 class Keys:

@@ -22,10 +22,10 @@ from bursar.core import text
 from bursar.core.errors import AlreadyExists, Invalid
 from bursar.core.model import Instant
 from bursar.credits import AsyncCredits
-from bursar.service.auth import Role
+from bursar.service.auth import Caller, Credentials, Role
 from bursar.service.problems import Busy, Unauthenticated
 from bursar.service.writing import write
-from bursar.store.base import Duplicate, Refused, Tx
+from bursar.store.base import Duplicate, Refused, Store, Tx
 
 SHORTEST_PASSWORD: Final = 8
 LONGEST_PASSWORD: Final = 1_024
@@ -49,6 +49,23 @@ class Login(Struct, frozen=True):
     account_id: str
     role: str
     created_at: Instant
+
+
+class PresentTokens:
+    """Tokens of those who still have a login: a person who was erased has none, however long the token is good."""
+
+    def __init__(self, tokens: Credentials, store: Store) -> None:
+        self._tokens = tokens
+        self._store = store
+
+    async def find(self, secret: str) -> tuple[Caller, float | None] | None:
+        """The caller behind a token that is good, and how long it stays good."""
+        found = await self._tokens.find(secret)
+        if found is None:
+            return None
+        account = found[0].account
+        rows = await self._store.read(lambda tx: tx.fetch("login_of_account", account))
+        return found if rows else None
 
 
 class Logins:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from decimal import Decimal
 from functools import cache
 from itertools import chain, islice
-from typing import Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar, get_args
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -32,6 +33,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 JSON: Final = b"application/json"
 REPLAYED: Final = (b"idempotency-replayed", b"true")
 MAX_ERRORS: Final = 20
+NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+"""What a number in a string may look like; what is no finite number is refused by name later."""
 
 B = TypeVar("B", bound=Struct)
 
@@ -120,10 +123,48 @@ def decode_body(raw: bytes, body: type[B]) -> B:
         decoded: B = _decoder(body).decode(raw or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise_refused(raw or b"{}", body, error)
+    if _quoted_number(body).search(raw):
+        _check_numbers(json.loads(raw, parse_int=_Number, parse_float=_Number), body)
     names = _names(body).findall(raw)
     if len(names) > len(set(names)):
         _refuse_twice(raw)
     return decoded
+
+
+@cache
+def _quoted_number(body: type[Struct]) -> re.Pattern[bytes]:
+    """Where a number of this body stands as a string, which is looked at again: a `Decimal` takes more than we do."""
+    return re.compile(rb'"(?:%s)"\s*:\s*["{]' % b"|".join(sorted(_number_names(body)) or [b"(?!)"]))
+
+
+def _number_names(body: type[Struct]) -> Iterator[bytes]:
+    for field in fields(body):
+        if Decimal in _types(field.type):
+            yield re.escape(field.encode_name.encode())
+        for inner in _types(field.type):
+            if isinstance(inner, type) and issubclass(inner, Struct):
+                yield from _number_names(inner)
+
+
+def _types(annotation: object) -> set[object]:
+    """A type, and all that it is made of: `dict[str, Decimal] | None` holds a `Decimal`."""
+    return {annotation}.union(*(_types(part) for part in get_args(annotation)))
+
+
+def _check_numbers(value: object, body: type[Struct]) -> None:
+    """Refuse strings that are no plain decimal number (`1_0`, full-width digits, blanks). Raises `Invalid`."""
+    if not isinstance(value, dict):
+        return
+    for field in fields(body):
+        found = value.get(field.encode_name)
+        parts = [found, *found.values()] if isinstance(found, dict) else found if isinstance(found, list) else [found]
+        types = _types(field.type)
+        for part in parts:
+            if Decimal in types and type(part) is str and not NUMBER.fullmatch(part):
+                raise Invalid(field.encode_name, "must be a decimal number such as 12.5")
+            for inner in types:
+                if isinstance(inner, type) and issubclass(inner, Struct):
+                    _check_numbers(part, inner)
 
 
 def _refuse_twice(raw: bytes) -> None:

@@ -65,12 +65,15 @@ async def create_key(
     if account is not None:
         text.check_id("account", account)
         await here.credits.account(account)
+    expires_at = some_instant("expires_at", body.expires_at)
+    if caller.expires_at is not None:
+        expires_at = min(expires_at or caller.expires_at, caller.expires_at)
     key, secret = await here.keys.create(
         body.role,
         account=account,
         name=body.name,
         may_grant=body.may_grant,
-        expires_at=some_instant("expires_at", body.expires_at),
+        expires_at=expires_at,
     )
     return answer(NewKeyAnswer(*_shown(key), key=secret), 201)
 

@@ -9,6 +9,10 @@ VALUES ($1::text, $2::text, $3::text, $4::text, $5::timestamptz);
 -- name: find_login
 SELECT email, password_hash, account_id, role, created_at FROM logins WHERE email = $1::text;
 
+-- Whether somebody signs in to this account: a token outlives its login, and must not count then.
+-- name: login_of_account
+SELECT email FROM logins WHERE account_id = $1::text LIMIT 1;
+
 -- Only the digest is kept; the secret is shown once.
 -- name: insert_api_key
 INSERT INTO api_keys (id, digest, prefix, role, account_id, name, may_grant, created_at, expires_at, revoked_at)

@@ -1,4 +1,7 @@
 -- What the engine runs for every batch. Arrays come in as columns: one parameter for each.
+--
+-- `CROSS JOIN LATERAL (... OFFSET 0)` keeps what is wanted on the outside of the join, whatever the statistics say: planned
+-- once, while a table was empty, a plain join would read its whole index for ever after.
 
 -- One ordered statement: two writers that want the same accounts wait for each other and never deadlock.
 -- name: lock_accounts
@@ -35,22 +38,30 @@ ORDER BY h.account_id, h.hold_id;
 -- Whether a caller's intents were carried out before.
 -- name: find_keys
 SELECT {k.remembered} FROM unnest($1::text[], $2::text[]) AS w (account_id, key)
-JOIN idempotency_keys AS k ON k.account_id = w.account_id AND k.key = w.key;
+CROSS JOIN LATERAL (
+    SELECT {x.remembered} FROM idempotency_keys AS x WHERE x.account_id = w.account_id AND x.key = w.key OFFSET 0
+) AS k;
 
 -- The holds that a batch names.
 -- name: find_holds
 SELECT {h.hold} FROM unnest($1::text[], $2::text[]) AS w (account_id, hold_id)
-JOIN holds AS h ON h.account_id = w.account_id AND h.hold_id = w.hold_id;
+CROSS JOIN LATERAL (
+    SELECT {x.hold} FROM holds AS x WHERE x.account_id = w.account_id AND x.hold_id = w.hold_id OFFSET 0
+) AS h;
 
 -- The lots that a hold or a transaction names, spent ones too.
 -- name: find_lots
 SELECT {l.lot} FROM unnest($1::text[], $2::text[]) AS w (account_id, lot_id)
-JOIN lots AS l ON l.account_id = w.account_id AND l.lot_id = w.lot_id;
+CROSS JOIN LATERAL (
+    SELECT {x.lot} FROM lots AS x WHERE x.account_id = w.account_id AND x.lot_id = w.lot_id OFFSET 0
+) AS l;
 
 -- A transaction's id carries its seq: finding it by id is finding it by primary key.
 -- name: find_transactions
 SELECT {t.transaction} FROM unnest($1::text[], $2::bigint[]) AS w (account_id, seq)
-JOIN transactions AS t ON t.account_id = w.account_id AND t.seq = w.seq;
+CROSS JOIN LATERAL (
+    SELECT {x.transaction} FROM transactions AS x WHERE x.account_id = w.account_id AND x.seq = w.seq OFFSET 0
+) AS t;
 
 -- What was given back of a charge already. OFFSET 0: see above.
 -- name: find_refunds

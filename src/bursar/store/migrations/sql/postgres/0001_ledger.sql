@@ -189,6 +189,8 @@ CREATE TABLE logins (
     created_at    timestamptz NOT NULL
 );
 
+CREATE INDEX logins_account ON logins (account_id);
+
 CREATE TABLE api_keys (
     id         text COLLATE "C" PRIMARY KEY,
     digest     bytea NOT NULL UNIQUE,

@@ -189,6 +189,8 @@ CREATE TABLE logins (
     created_at    INTEGER NOT NULL
 ) STRICT;
 
+CREATE INDEX logins_account ON logins (account_id);
+
 CREATE TABLE api_keys (
     id         TEXT NOT NULL PRIMARY KEY,
     digest     BLOB NOT NULL UNIQUE,
