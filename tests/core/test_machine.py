@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from copy import deepcopy
 from itertools import product
+from typing import Any
 
 import pytest
+from msgspec.json import decode
 from msgspec.structs import replace
 
 from bursar.core.book import Book, NotLoaded, Wanted
 from bursar.core.commands import (
+    Adjust,
     Capture,
     Charge,
     Command,
@@ -25,11 +28,20 @@ from bursar.core.commands import (
     UpdateAccount,
     Void,
 )
-from bursar.core.errors import AccountNotFound, BursarError, HoldNotOpen, IdempotencyConflict, Invalid, PlanNotFound
+from bursar.core.errors import (
+    AccountNotFound,
+    BursarError,
+    HoldNotOpen,
+    IdempotencyConflict,
+    InsufficientCredits,
+    Invalid,
+    PlanNotFound,
+    RefundExceedsCharge,
+)
 from bursar.core.holds import HOLD_TRANSITIONS, next_state
 from bursar.core.machine import HANDLERS, decide
 from bursar.core.model import HoldState, Plan, Usage
-from bursar.core.money import NANOS
+from bursar.core.money import MAX_NANOS, NANOS
 from tests.core.test_commands import VALID
 from tests.support.ledger import DAY, HOUR, SECOND, START, PureLedger
 from tests.support.traffic import PLANS, SKILLS, Traffic
@@ -180,6 +192,93 @@ def test_usage_is_priced_only_where_the_hold_pinned_a_price() -> None:
     captured = ledger.execute(Capture(account="alice", hold=priced.hold_id, usage=Usage(calls=3))).transaction
     assert captured is not None
     assert (captured.amount, captured.usage) == (-3 * NANOS, '{"calls":3}')
+
+
+# What a transaction says
+
+
+@pytest.mark.parametrize(
+    ("asked", "cost", "kept"),
+    [
+        ({}, 1, None),
+        ({"quantity": 3}, 3, '{"calls":3}'),
+        ({"usage": Usage()}, 1, "{}"),
+        ({"usage": Usage(images=2)}, 1, '{"images":2}'),
+        ({"usage": Usage(calls=2, images=2), "quantity": 3}, 6, '{"calls":6,"images":2}'),
+        ({"usage": Usage(calls=0)}, 0, '{"calls":0}'),
+    ],
+)
+def test_a_charge_keeps_the_usage_that_was_priced(asked: dict[str, Any], cost: int, kept: str | None) -> None:
+    ledger = a_ledger()
+    charged = ledger.execute(Charge(account="alice", skill="TEXT", **asked)).transaction
+    held = ledger.execute(PlaceHold(account="alice", skill="TEXT", **asked)).hold
+    assert charged is not None
+    assert held is not None
+    assert (charged.amount, charged.usage) == (-cost * NANOS, kept)
+    assert (held.amount, held.usage) == (cost * NANOS, kept)
+    captured = ledger.execute(Capture(account="alice", hold=held.hold_id)).transaction
+    assert captured is not None
+    assert (captured.amount, captured.usage) == (-cost * NANOS, kept)
+
+
+def test_a_capture_has_the_words_of_its_hold_unless_it_has_its_own() -> None:
+    ledger = a_ledger()
+    words = '{"of":"the hold"}'
+    shown = []
+    for description, metadata in ((None, None), ("its own", '{"its":"own"}')):
+        placed = PlaceHold(account="alice", amount=NANOS, member="m", description="of the hold", metadata=words)
+        hold = ledger.execute(placed).hold
+        assert hold is not None
+        capture = Capture(account="alice", hold=hold.hold_id, description=description, metadata=metadata)
+        captured = ledger.execute(capture).transaction
+        assert captured is not None
+        shown.append((captured.description, captured.metadata, captured.member))
+    assert shown == [("of the hold", words, "m"), ("its own", '{"its":"own"}', "m")]
+
+
+def test_debt_beyond_what_a_column_counts_is_a_shortfall() -> None:
+    ledger = a_ledger()
+    holds = [ledger.execute(PlaceHold(account="alice", amount=NANOS)).hold for _ in range(2)]
+    for hold in holds:
+        assert hold is not None
+        ledger.execute(Capture(account="alice", hold=hold.hold_id, amount=MAX_NANOS))
+    account = ledger.books["alice"].account
+    assert account.debt == MAX_NANOS
+    assert account.spent == MAX_NANOS
+    last = ledger.rows("alice").transactions[-1]
+    assert decode(last.detail or "")["shortfall"] + -last.amount == MAX_NANOS
+
+
+def test_a_rejection_says_what_would_have_been_enough() -> None:
+    ledger = a_ledger("free")
+    with pytest.raises(InsufficientCredits) as refusal:
+        ledger.execute(Charge(account="alice", amount=111 * NANOS))
+    resets_at = ledger.books["alice"].account.next_reset
+    assert refusal.value.evidence() == {"required": 111 * NANOS, "available": 110 * NANOS, "resets_at": resets_at}
+    with pytest.raises(InsufficientCredits) as refusal:
+        ledger.execute(PlaceHold(account="alice", amount=200 * NANOS, at_least=112 * NANOS))
+    assert refusal.value.required == 112 * NANOS
+    ledger.execute(OpenAccount(account="bob"))
+    with pytest.raises(InsufficientCredits) as refusal:
+        ledger.execute(Transfer(account="alice", to="bob", amount=101 * NANOS))
+    assert refusal.value.available == 100 * NANOS, "a plan's credits stay"
+    ledger.execute(PlaceHold(account="alice", amount=NANOS))
+    for field, to, by in (("to", MAX_NANOS, None), ("by", None, MAX_NANOS)):
+        with pytest.raises(Invalid) as excess:
+            ledger.execute(Adjust(account="alice", reason="too much", to=to, by=by))
+        assert excess.value.field == field
+
+
+def test_what_is_left_to_refund_is_said() -> None:
+    ledger = a_ledger()
+    charge = ledger.execute(Charge(account="alice", amount=10 * NANOS)).transaction
+    assert charge is not None
+    for left, back in ((10, 6), (4, 4), (0, 0)):
+        with pytest.raises(RefundExceedsCharge) as excess:
+            ledger.execute(Refund(account="alice", transaction=charge.id, amount=11 * NANOS))
+        assert excess.value.refundable == left * NANOS
+        if back:
+            ledger.execute(Refund(account="alice", transaction=charge.id, amount=back * NANOS))
 
 
 # Replays

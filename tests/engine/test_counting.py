@@ -7,7 +7,18 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from bursar.core.commands import Capture, Charge, Grant, PlaceHold, Release, Transfer
+from bursar.core.commands import (
+    Capture,
+    Charge,
+    Command,
+    Grant,
+    OpenAccount,
+    PlaceHold,
+    Release,
+    Touch,
+    Transfer,
+    Unfreeze,
+)
 from bursar.core.errors import IdempotencyConflict
 from tests.engine.audit import audit
 from tests.engine.peers import peers
@@ -151,6 +162,17 @@ async def test_a_key_that_was_refused_may_be_used_again(url: str) -> None:
         first = await rig.engine.execute(charge(key="k"))
         assert not first.replayed
         assert (await rig.engine.execute(charge(key="k"))).transaction == first.transaction
+
+
+@pytest.mark.parametrize("make", [OpenAccount, Unfreeze, Touch], ids=lambda make: make.verb)
+async def test_a_key_is_remembered_even_where_there_was_nothing_to_do(url: str, make: type[Command]) -> None:
+    async with opened(url) as rig:
+        await rig.open_account(credits=10)
+        await rig.engine.execute(make(account="alice", key="k"))
+        assert (await rig.engine.execute(make(account="alice", key="k"))).replayed
+        with pytest.raises(IdempotencyConflict):
+            await rig.engine.execute(charge(key="k"))
+        assert (await audit(rig.store))["alice"].account.posted == 10 * CREDIT
 
 
 async def test_transfers_in_both_directions_between_the_same_accounts_all_succeed(url: str) -> None:

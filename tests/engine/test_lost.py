@@ -293,8 +293,8 @@ class TestUnderWay:
     """The connection is lost, and the server has yet to finish the commit."""
 
     async def lose(self, rig: Rig, *commands: Command, land: bool) -> list[Any]:
-        """Carry these out. The first commit ends only once the engine was seen to wait for it."""
-        end = asyncio.Event()
+        """Carry these out. The first commit ends only once the engine was twice seen to wait for it."""
+        end, waits = asyncio.Event(), 0
         under_way: list[asyncio.Task[Any]] = []
 
         async def lose_the_first(lane: Lane, work: Work[Any]) -> Any:
@@ -313,12 +313,15 @@ class TestUnderWay:
             raise CommitInDoubt("the connection is gone")
 
         async def wait_for_it(_: Lane, work: Work[Any]) -> Any:
+            nonlocal waits
             lane = await rig.store.inner.lane()
             try:
                 return await lane.run(work)
             except LockTimeout:
-                end.set()
-                await asyncio.gather(*under_way, return_exceptions=True)
+                waits += 1
+                if waits == 2:
+                    end.set()
+                    await asyncio.gather(*under_way, return_exceptions=True)
                 raise
             finally:
                 await lane.close()

@@ -8,10 +8,10 @@ import pytest
 
 from bursar.store.base import Store
 from bursar.store.url import open_store
-from tests.engine.databases import either_url, migrated, servers, url
+from tests.engine.databases import either_url, migrated, one_pg_url, servers, sqlite_url, url
 from tests.verify.history import write_history
 
-__all__ = ["either_url", "migrated", "servers", "url"]
+__all__ = ["either_url", "migrated", "one_pg_url", "servers", "sqlite_url", "url"]
 
 
 @pytest.fixture

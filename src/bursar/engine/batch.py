@@ -79,7 +79,6 @@ class Batch:
     async def run(self, tx: Tx) -> Sequence[Decided | None]:
         """Lock, load, decide, write. The answers hold once the tx has committed."""
         if self._doubt is not None and await self._doubt.landed(tx):
-            self._written = self._doubt
             return self._doubt.decided
         accounts = accounts_of(self.commands)
         rows = await (tx.lock_free(accounts) if self.skip_locked else tx.lock(accounts))
