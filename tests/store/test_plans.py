@@ -109,8 +109,8 @@ INSERT INTO accounts SELECT 'u' || i, 'u' || i || '@example.com', NULL, 'free', 
 INSERT INTO lots SELECT 'u' || i, 'g' || j, 'plan', NULL, 1, 1, 1, 0, now(), NULL, NULL, NULL, NULL, 1, true, j = 1
     FROM generate_series(1, 3000) AS i, generate_series(1, 3) AS j;
 INSERT INTO holds SELECT 'u' || i, 'h' || j, CASE j WHEN 1 THEN 'open' ELSE 'captured' END, 1, 0, NULL, '[]', NULL,
-    NULL, NULL, NULL, NULL, 'debt', 'release', 'me', NULL, NULL, NULL, now(), now(), NULL, 0, NULL, ''
-    FROM generate_series(1, 3000) AS i, generate_series(1, 3) AS j;
+    NULL, NULL, NULL, NULL, 'debt', 'release', 'me', NULL, NULL, NULL, now(), now(), CASE WHEN j > 1 THEN now() END, 0,
+    NULL, '' FROM generate_series(1, 3000) AS i, generate_series(1, 3) AS j;
 INSERT INTO transactions SELECT 'u' || i, j, 'tx_' || j, 'CONSUMPTION', -1, 0, 0, '[]', NULL, NULL, NULL, NULL, NULL,
     NULL, 'me', 'world', NULL, CASE j WHEN 3 THEN 'tx_1' END, NULL, NULL, now(), now(), NULL, NULL, NULL, NULL, NULL, ''
     FROM generate_series(1, 3000) AS i, generate_series(1, 3) AS j;
@@ -132,17 +132,21 @@ async def explained(connection: asyncpg.Connection[Any], name: str) -> list[dict
     return nodes(json.loads(text)[0]["Plan"])
 
 
-@pytest.fixture(params=["empty", "full"])
+SETTLE = "UPDATE holds SET state = 'captured', settled_at = now();"
+
+
+@pytest.fixture(params=["empty", "full", "settled"])
 def filled(request: pytest.FixtureRequest, fresh_pg_url: str) -> str:
-    """A ledger that grew, and one that was still empty when its lane prepared its statements."""
-    if request.param == "full":
-        fill(fresh_pg_url)
+    """A ledger that grew, one that had no call in flight when it was counted, and one that was still empty."""
+    if request.param != "empty":
+        fill(fresh_pg_url, SETTLE if request.param == "settled" else "")
     return fresh_pg_url
 
 
-def fill(url: str) -> None:
+def fill(url: str, then: str = "") -> None:
     with psycopg.connect(f"{url}?options=-csearch_path%3Dbursar", autocommit=True) as session:
         session.execute(FILL)
+        session.execute(then)
         session.execute("ANALYZE")
 
 

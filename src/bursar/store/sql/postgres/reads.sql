@@ -50,7 +50,7 @@ ORDER BY account_id, lot_id LIMIT $3::bigint;
     UNION
     SELECT account_id FROM (
         SELECT account_id FROM holds
-        WHERE state IN ('open', 'dispatched') AND expires_at <= $1::timestamptz
+        WHERE settled_at IS NULL AND expires_at <= $1::timestamptz
         ORDER BY expires_at LIMIT $2::bigint
     ) AS h
 )

@@ -48,7 +48,7 @@ SELECT account_id FROM (
 )
 UNION
 SELECT account_id FROM (
-    SELECT account_id FROM holds WHERE state IN ('open', 'dispatched') AND expires_at <= ?1
+    SELECT account_id FROM holds WHERE settled_at IS NULL AND expires_at <= ?1
     ORDER BY expires_at LIMIT ?2
 )
 ORDER BY account_id LIMIT ?2;
