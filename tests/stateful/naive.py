@@ -230,7 +230,9 @@ class NaiveLedger:
         extra = max(cost - hold.amount, 0)
         there = min(max(mine.available, 0), extra)
         spent = self._let_go(mine, hold, cost - extra, moment)
-        spent += mine.take(there)
+        for lot, part in mine.take(there):  # one entry for each lot: what its held slice paid grows
+            place = next((number for number, (other, _) in enumerate(spent) if other is lot), len(spent))
+            spent[place:] = [(lot, part + sum(paid for _, paid in spent[place : place + 1])), *spent[place + 1 :]]
         if extra > there and hold.overage == "debt":
             mine.debt += extra - there
             spent.append((MINE, extra - there))

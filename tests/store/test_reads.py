@@ -58,7 +58,7 @@ class TestAccounts:
             new_holds=[
                 hold("hold", expires_at=T0),
                 hold("lot", expires_at=T0),
-                hold("settled", state="captured", expires_at=T0),
+                hold("settled", state="captured", expires_at=T0, settled_at=T0),
                 hold("later", expires_at=T0 + 1),
             ],
         )

@@ -110,7 +110,7 @@ class Tx(Protocol):
         """
 
     async def live_lots(self, accounts: Sequence[str]) -> list[Lot]:
-        """Lots of these accounts that are live, ordered by account and lot id."""
+        """Lots of these accounts that are live, in any order."""
 
     async def due_holds(self, accounts: Sequence[str], now: Instant) -> list[Hold]:
         """Unsettled holds of these accounts with expires_at <= now."""

@@ -31,6 +31,7 @@ from bursar.store.base import (
     StoreError,
     Work,
 )
+from bursar.store.known import Known
 from bursar.store.migrate import check_version
 from bursar.store.queries import load_queries
 from bursar.store.rows import (
@@ -173,14 +174,33 @@ async def connect(
 class PostgresTx:
     """The tx under way on one connection, and the statements prepared there."""
 
-    def __init__(self, connection: Connection, slot: int) -> None:
+    def __init__(self, connection: Connection, slot: int, known: Known) -> None:
         self._connection = connection
         self._slot = slot
+        self._known = known
+        self._stamp: int | None = None
+        self._changes: Changes | None = None
         self._queries = load_queries("postgres")
         self._prepared: dict[str, PreparedStatement[Any]] = {}
 
+    def began(self) -> None:
+        """A tx begins on the connection."""
+        self._known.begin()
+        self._stamp = self._changes = None
+
+    def committed(self) -> None:
+        """It has committed. Remember what it left, unless it was more than a batch of changes."""
+        if self._stamp is not None:
+            self._known.commit(self._changes or Changes(), self._stamp)
+
     async def lock(self, accounts: Sequence[str]) -> list[Account]:
-        return [Account(*row) for row in await self._by_ids("lock_accounts", accounts)]
+        stamps: dict[str, int] = dict(await self._by_ids("lock_accounts", accounts))
+        rows = {account_id: self._known.account(account_id, stamp) for account_id, stamp in stamps.items()}
+        unknown = [account_id for account_id, row in rows.items() if row is None]
+        for row in await self.accounts(unknown):
+            rows[row.account_id] = row
+            self._known.read(row, stamps[row.account_id])
+        return [row for row in rows.values() if row is not None]
 
     async def lock_free(self, accounts: Sequence[str]) -> list[Account]:
         return [Account(*row) for row in await self._by_ids("lock_free_accounts", accounts)]
@@ -189,11 +209,23 @@ class PostgresTx:
         return [Account(*row) for row in await self._by_ids("get_accounts", accounts)]
 
     async def clock(self) -> tuple[Instant, int]:
-        [(now, version)] = await self._run("clock")
+        [(now, version, self._stamp)] = await self._run("clock")
         return now, version
 
     async def live_lots(self, accounts: Sequence[str]) -> list[Lot]:
-        return [Lot(*row) for row in await self._by_ids("live_lots", accounts)]
+        lots: list[Lot] = []
+        unknown: list[str] = []
+        for account_id in accounts:
+            known = self._known.lots(account_id)
+            if known is None:
+                unknown.append(account_id)
+            else:
+                lots += known
+        if unknown:
+            read = [Lot(*row) for row in await self._by_ids("live_lots", unknown)]
+            self._known.read_lots(unknown, read)
+            lots += read
+        return lots
 
     async def due_holds(self, accounts: Sequence[str], now: Instant) -> list[Hold]:
         return [Hold(*row) for row in await self._by_ids("due_holds", accounts, now)]
@@ -205,6 +237,8 @@ class PostgresTx:
         return [Hold(*row) for row in await self._by_pairs("find_holds", pairs)]
 
     async def lots(self, pairs: Sequence[Pair]) -> list[Lot]:
+        for account_id, _ in pairs:
+            self._known.forget(account_id)  # a spent lot that comes back to life is none of those that are remembered
         return [Lot(*row) for row in await self._by_pairs("find_lots", pairs)]
 
     async def transactions(self, pairs: Sequence[tuple[str, int]]) -> list[Transaction]:
@@ -214,6 +248,7 @@ class PostgresTx:
         return [Transaction(*row) for row in await self._by_pairs("find_refunds", pairs)]
 
     async def write(self, changes: Changes) -> None:
+        self._changes = changes
         await self._update("update_spent", list(map(spent_of, changes.spent)))
         await self._update("update_balances", list(map(balance_of, changes.balances)))
         await self._update("update_accounts", as_rows(changes.accounts))
@@ -233,11 +268,13 @@ class PostgresTx:
         return list(map(tuple, await self._run(name, *args)))
 
     async def execute(self, name: str, *args: Any) -> int:
+        self._known.begin()
         await self._run(name, *args)
         return _count(self._prepared[name])
 
     async def execute_many(self, name: str, rows: Sequence[Sequence[Any]]) -> None:
         if rows:
+            self._known.begin()
             await (await self._statement(name)).executemany(rows)
 
     async def _statement(self, name: str) -> PreparedStatement[Any]:
@@ -279,11 +316,14 @@ class PostgresLane:
     """One connection; connects when first used, and again when it was lost."""
 
     def __init__(self, address: PostgresAddress, begin: str, settings: dict[str, str], *, counts: bool = False) -> None:
-        """`counts` claims a slot for daily totals, which only a lane of the engine writes."""
+        """`counts` claims a slot for daily totals, which only a lane of the engine writes; only such a one remembers
+        accounts.
+        """
         self._address = address
         self._begin_statement = begin
         self._settings = settings
         self._counts = counts
+        self._known = Known() if counts else Known(0)
         self._connection: Connection | None = None
         self._tx: PostgresTx | None = None
 
@@ -301,6 +341,7 @@ class PostgresLane:
             self._drop()  # cancelled: the server rolls back when it sees the connection gone
             raise
         await self._commit(connection)
+        tx.committed()
         return result
 
     async def close(self) -> None:
@@ -318,6 +359,7 @@ class PostgresLane:
         if self._connection is not None and self._tx is not None and not self._connection.is_closed():
             try:
                 await self._connection.execute(self._begin_statement)
+                self._tx.began()
                 return self._connection, self._tx
             except DRIVER_ERRORS:
                 pass
@@ -327,8 +369,9 @@ class PostgresLane:
         self._drop()
         try:
             self._connection = connection = await connect(self._address, self._settings)
-            self._tx = tx = PostgresTx(connection, await self._claim_slot(connection))
+            self._tx = tx = PostgresTx(connection, await self._claim_slot(connection), self._known)
             await connection.execute(self._begin_statement)
+            tx.began()
         except DRIVER_ERRORS as error:
             self._drop()
             raise DatabaseUnavailable(str(error) or type(error).__name__) from error

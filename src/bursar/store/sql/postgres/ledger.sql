@@ -3,9 +3,10 @@
 -- `CROSS JOIN LATERAL (... OFFSET 0)` keeps what is wanted on the outside of the join, whatever the statistics say: planned
 -- once, while a table was empty, a plain join would read its whole index for ever after.
 
--- One ordered statement: two writers that want the same accounts wait for each other and never deadlock.
+-- One ordered statement: two writers that want the same accounts wait for each other and never deadlock. Which tx wrote each
+-- row last is all it reads: the rest is mostly known.
 -- name: lock_accounts
-SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE;
+SELECT account_id, xmin FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id FOR UPDATE;
 
 -- Those of them that nobody else has locked, for when somebody sits on one for long.
 -- name: lock_free_accounts
@@ -15,9 +16,10 @@ SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY accou
 -- name: get_accounts
 SELECT {account} FROM accounts WHERE account_id = ANY($1::text[]) ORDER BY account_id;
 
--- The clock's reading is the database's, so that processes agree; the version says whether a price or skill changed.
+-- The clock's reading is the database's, so that processes agree; the version says whether a price or skill changed; the last
+-- is what `xmin` will be of what this tx writes.
 -- name: clock
-SELECT clock_timestamp(), version FROM catalogue;
+SELECT clock_timestamp(), version, pg_current_xact_id_if_assigned()::xid FROM catalogue;
 
 -- What there is to burn, pin and expire; spent lots stay out of the way.
 -- name: live_lots

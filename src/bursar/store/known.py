@@ -1,0 +1,104 @@
+"""What a lane knows of accounts between its txs: their rows and live lots, as it left them.
+
+Locking an account tells which tx wrote its row last. Where that is the tx that left it so, nobody has touched the
+account since, for whoever changes a lot of an account writes its row in the same tx: neither is read again. The values
+are those that the rules work on, so they are handed out once and come back only with a commit; after anything else
+they are forgotten, and read anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bursar.core.model import Account, Lot
+from bursar.store.base import Changes
+
+MOST = 20_000
+"""Accounts that a lane remembers, the ones used last: some 2 KB each."""
+
+
+class _Entry:
+    __slots__ = ("account", "lots", "stamp")
+
+    def __init__(self, account: Account, lots: list[Lot] | None, stamp: int) -> None:
+        self.account = account
+        self.lots = lots
+        self.stamp = stamp
+
+
+class Known:
+    """See the module. A stamp is the tx that wrote an account's row last; `most` 0 remembers nothing."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._kept: dict[str, _Entry] = {}
+        self._out: dict[str, _Entry] = {}
+        self._given: set[str] = set()
+
+    def begin(self) -> None:
+        """A tx begins. What was out and did not come back is forgotten."""
+        self._out.clear()
+        self._given.clear()
+
+    def account(self, account_id: str, stamp: int) -> Account | None:
+        """The account's row, locked now with this stamp; None where it must be read."""
+        entry = self._kept.pop(account_id, None)
+        if entry is None or entry.stamp != stamp:
+            return None
+        self._out[account_id] = entry
+        return entry.account
+
+    def read(self, account: Account, stamp: int) -> None:
+        """The row that was read instead."""
+        self._out[account.account_id] = _Entry(account, None, stamp)
+
+    def lots(self, account_id: str) -> list[Lot] | None:
+        """The account's live lots; None where they must be read. They are given once: who asks again in the same tx
+        starts over, and has spoilt them.
+        """
+        entry = self._out.get(account_id)
+        if entry is None:
+            return None
+        if account_id in self._given:
+            del self._out[account_id]
+            return None
+        self._given.add(account_id)
+        return entry.lots
+
+    def read_lots(self, account_ids: Iterable[str], lots: Iterable[Lot]) -> None:
+        """All live lots of these accounts, which were read instead."""
+        for account_id in account_ids:
+            if account_id in self._out:
+                self._out[account_id].lots = []
+        for lot in lots:
+            entry = self._out.get(lot.account_id)
+            if entry is not None and entry.lots is not None:
+                entry.lots.append(lot)
+
+    def forget(self, account_id: str) -> None:
+        """Rows of the account were touched by other ways than these."""
+        self._out.pop(account_id, None)
+
+    def commit(self, changes: Changes, stamp: int) -> None:
+        """The tx of this stamp has written these changes and committed; an account it did not write is as it was."""
+        for lot in changes.new_lots:
+            entry = self._out.get(lot.account_id)
+            if entry is not None and entry.lots is not None:
+                entry.lots.append(lot)
+        for lots in (changes.lots, changes.new_lots, changes.ended_lots):
+            for lot in lots:
+                entry = None if lot.live else self._out.get(lot.account_id)
+                if entry is not None and entry.lots is not None:
+                    entry.lots = [other for other in entry.lots if other.live]
+        for accounts in (changes.spent, changes.balances, changes.accounts):
+            for account in accounts:
+                entry = self._out.get(account.account_id)
+                if entry is not None:
+                    entry.stamp = stamp
+        kept = self._kept
+        for account_id, entry in self._out.items():
+            if entry.lots is not None:
+                kept[account_id] = entry
+        self._out.clear()
+        while len(kept) > self._most:
+            del kept[next(iter(kept))]
