@@ -8,7 +8,6 @@ batch is all that is written.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import copy
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -306,7 +305,7 @@ class Book:
         return self._before == (account.held, account.debt, account.holds_opened, account.open_holds)
 
     def snapshot(self) -> Account:
-        return copy(self.account)
+        return self.account.copy()
 
 
 def terms(lot: Lot) -> dict[str, object]:

@@ -9,12 +9,12 @@ that text is what the hash chain covers.
 
 from __future__ import annotations
 
-from copy import copy
 from enum import StrEnum
 from typing import TypeAlias
 
 from msgspec import Struct, field
-from msgspec.json import decode, encode
+from msgspec.json import Decoder, encode
+from msgspec.structs import replace
 
 from bursar.core.money import Nanos, Rounding
 
@@ -26,6 +26,9 @@ Slices: TypeAlias = list[tuple[str, Nanos]]
 
 Entries: TypeAlias = list[tuple[str | None, Nanos]]
 """Signed movements, one per lot touched; the lot `None` is the account's debt."""
+
+_decode_slices = Decoder(Slices).decode
+_decode_entries = Decoder(Entries).decode
 
 
 class Word(StrEnum):
@@ -118,7 +121,7 @@ class Account(Struct, gc=False):
     profile_digest: bytes
 
     def copy(self) -> Account:
-        return copy(self)
+        return replace(self)
 
     @property
     def available(self) -> Nanos:
@@ -155,7 +158,7 @@ class Lot(Struct, gc=False):
         return self.remaining - self.held
 
     def copy(self) -> Lot:
-        return copy(self)
+        return replace(self)
 
     @property
     def voided(self) -> bool:
@@ -205,10 +208,10 @@ class Hold(Struct, gc=False):
         return self.state in ("open", "dispatched")
 
     def copy(self) -> Hold:
-        return copy(self)
+        return replace(self)
 
     def slice_list(self) -> Slices:
-        return decode(self.slices, type=Slices)
+        return _decode_slices(self.slices)
 
 
 class Transaction(Struct, frozen=True, gc=False):
@@ -257,7 +260,7 @@ class Transaction(Struct, frozen=True, gc=False):
         return self.posted_after - self.held_after
 
     def entry_list(self) -> Entries:
-        return decode(self.entries, type=Entries)
+        return _decode_entries(self.entries)
 
 
 class Remembered(Struct, frozen=True, gc=False):

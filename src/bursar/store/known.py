@@ -1,7 +1,9 @@
-"""What a lane knows of accounts between its txs: their rows and live lots, as it left them.
+"""What a lane knows of accounts between its txs: their rows, live lots and unsettled holds, as it left
+them.
 
 Locking an account tells which tx wrote its row last. Where that is the tx that left it so, nobody has touched the
-account since, for whoever changes a lot of an account writes its row in the same tx: neither is read again. The values
+account since, for whoever changes a lot or a hold of an account writes its row in the same tx: none of them is
+read again. The values
 are those that the rules work on, so they are handed out once and come back only with a commit; after anything else
 they are forgotten, and read anew.
 """
@@ -10,20 +12,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bursar.core.model import Account, Lot
-from bursar.store.base import Changes
+from bursar.core.model import Account, Hold, Instant, Lot
+from bursar.store.base import Changes, Pair
 
 MOST = 20_000
 """Accounts that a lane remembers, the ones used last: some 2 KB each."""
+MOST_HOLDS = 100
+"""Holds of one account that are remembered; where more are in flight, they are read."""
 
 
 class _Entry:
-    __slots__ = ("account", "lots", "stamp")
+    """`lots` and `holds` are all there are; None where they were not read."""
 
-    def __init__(self, account: Account, lots: list[Lot] | None, stamp: int) -> None:
+    __slots__ = ("account", "given", "holds", "lots", "stamp")
+
+    def __init__(self, account: Account, stamp: int) -> None:
         self.account = account
-        self.lots = lots
         self.stamp = stamp
+        self.lots: list[Lot] | None = None
+        self.holds: dict[str, Hold] | None = None if account.open_holds else {}
+        self.given = False
 
 
 class Known:
@@ -33,12 +41,10 @@ class Known:
         self._most = most
         self._kept: dict[str, _Entry] = {}
         self._out: dict[str, _Entry] = {}
-        self._given: set[str] = set()
 
     def begin(self) -> None:
         """A tx begins. What was out and did not come back is forgotten."""
         self._out.clear()
-        self._given.clear()
 
     def account(self, account_id: str, stamp: int) -> Account | None:
         """The account's row, locked now with this stamp; None where it must be read."""
@@ -50,7 +56,7 @@ class Known:
 
     def read(self, account: Account, stamp: int) -> None:
         """The row that was read instead."""
-        self._out[account.account_id] = _Entry(account, None, stamp)
+        self._out[account.account_id] = _Entry(account, stamp)
 
     def lots(self, account_id: str) -> list[Lot] | None:
         """The account's live lots; None where they must be read. They are given once: who asks again in the same tx
@@ -59,10 +65,10 @@ class Known:
         entry = self._out.get(account_id)
         if entry is None:
             return None
-        if account_id in self._given:
+        if entry.given:
             del self._out[account_id]
             return None
-        self._given.add(account_id)
+        entry.given = True
         return entry.lots
 
     def read_lots(self, account_ids: Iterable[str], lots: Iterable[Lot]) -> None:
@@ -75,12 +81,41 @@ class Known:
             if entry is not None and entry.lots is not None:
                 entry.lots.append(lot)
 
+    def hold(self, pair: Pair) -> Hold | None:
+        """An unsettled hold; None where it must be read."""
+        entry = self._out.get(pair[0])
+        return None if entry is None or entry.holds is None else entry.holds.get(pair[1])
+
+    def due_holds(self, account_id: str, now: Instant) -> list[Hold] | None:
+        """The unsettled holds that end by `now`; None where they must be read."""
+        entry = self._out.get(account_id)
+        if entry is None or entry.holds is None:
+            return None
+        return [hold for hold in entry.holds.values() if hold.expires_at <= now]
+
     def forget(self, account_id: str) -> None:
         """Rows of the account were touched by other ways than these."""
         self._out.pop(account_id, None)
 
     def commit(self, changes: Changes, stamp: int) -> None:
         """The tx of this stamp has written these changes and committed; an account it did not write is as it was."""
+        out = self._out
+        for accounts in (changes.spent, changes.balances, changes.accounts):
+            for account in accounts:
+                if account.account_id in out:
+                    out[account.account_id].stamp = stamp
+        self._commit_lots(changes)
+        self._commit_holds(changes)
+        kept = self._kept
+        for account_id, entry in out.items():
+            if entry.lots is not None:
+                entry.given = False
+                kept[account_id] = entry
+        out.clear()
+        while len(kept) > self._most:
+            del kept[next(iter(kept))]
+
+    def _commit_lots(self, changes: Changes) -> None:
         for lot in changes.new_lots:
             entry = self._out.get(lot.account_id)
             if entry is not None and entry.lots is not None:
@@ -90,15 +125,18 @@ class Known:
                 entry = None if lot.live else self._out.get(lot.account_id)
                 if entry is not None and entry.lots is not None:
                     entry.lots = [other for other in entry.lots if other.live]
-        for accounts in (changes.spent, changes.balances, changes.accounts):
-            for account in accounts:
-                entry = self._out.get(account.account_id)
-                if entry is not None:
-                    entry.stamp = stamp
-        kept = self._kept
-        for account_id, entry in self._out.items():
-            if entry.lots is not None:
-                kept[account_id] = entry
-        self._out.clear()
-        while len(kept) > self._most:
-            del kept[next(iter(kept))]
+
+    def _commit_holds(self, changes: Changes) -> None:
+        for holds in (changes.new_holds, changes.settled_holds, changes.holds):
+            for hold in holds:
+                entry = self._out.get(hold.account_id)
+                if entry is None:
+                    continue
+                if entry.account.open_holds == 0:
+                    entry.holds = {}
+                elif entry.holds is not None and not hold.unsettled:
+                    entry.holds.pop(hold.hold_id, None)
+                elif entry.holds is not None:
+                    entry.holds[hold.hold_id] = hold
+                    if len(entry.holds) > MOST_HOLDS:
+                        entry.holds = None

@@ -228,13 +228,24 @@ class PostgresTx:
         return lots
 
     async def due_holds(self, accounts: Sequence[str], now: Instant) -> list[Hold]:
-        return [Hold(*row) for row in await self._by_ids("due_holds", accounts, now)]
+        holds: list[Hold] = []
+        unknown: list[str] = []
+        for account_id in accounts:
+            known = self._known.due_holds(account_id, now)
+            if known is None:
+                unknown.append(account_id)
+            else:
+                holds += known
+        return holds + [Hold(*row) for row in await self._by_ids("due_holds", unknown, now)]
 
     async def keys(self, pairs: Sequence[Pair]) -> list[Remembered]:
         return [Remembered(*row) for row in await self._by_pairs("find_keys", pairs)]
 
     async def holds(self, pairs: Sequence[Pair]) -> list[Hold]:
-        return [Hold(*row) for row in await self._by_pairs("find_holds", pairs)]
+        known = {pair: self._known.hold(pair) for pair in pairs}
+        unknown = [pair for pair, hold in known.items() if hold is None]
+        holds = [hold for hold in known.values() if hold is not None]
+        return holds + [Hold(*row) for row in await self._by_pairs("find_holds", unknown)]
 
     async def lots(self, pairs: Sequence[Pair]) -> list[Lot]:
         for account_id, _ in pairs:
@@ -248,6 +259,8 @@ class PostgresTx:
         return [Transaction(*row) for row in await self._by_pairs("find_refunds", pairs)]
 
     async def write(self, changes: Changes) -> None:
+        if self._changes is not None:
+            self._known.begin()  # whoever writes more than once in a tx is none of the engine's batches
         self._changes = changes
         await self._update("update_spent", list(map(spent_of, changes.spent)))
         await self._update("update_balances", list(map(balance_of, changes.balances)))
