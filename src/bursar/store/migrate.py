@@ -93,6 +93,8 @@ def _create_file(path: Path) -> None:
 
 
 def _upgrade_sqlite(path: Path) -> list[str]:
+    # What takes a second or two to load is there before the lock is taken, for which others wait some seconds only.
+    import alembic.command  # noqa: F401, PLC0415
     from sqlalchemy import create_engine  # noqa: PLC0415
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
     from sqlalchemy.pool import NullPool  # noqa: PLC0415
