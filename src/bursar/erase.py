@@ -1,9 +1,9 @@
 """Forgetting a person: every text of an account goes, its amounts and its hash chain stay.
 
 What goes: the account's email, name and metadata; descriptions, metadata, idempotency keys and salts of its
-transactions and holds; its remembered idempotency keys, logins, API keys and what was generated for it. What stays:
-ids, amounts, times, skills, and the digests of the text, which say nothing without their salts: the chain still
-verifies.
+transactions and holds; its remembered idempotency keys, logins, identities at providers, API keys and what was
+generated for it. What stays: ids, amounts, times, skills, and the digests of the text, which say nothing without their
+salts: the chain still verifies.
 
 A request that is repeated under an erased key is a new intent, and a repeated capture of an erased hold is refused:
 nothing is left by which they could be known again. What older backups hold is theirs to forget.
@@ -37,6 +37,7 @@ class Erased(Struct, frozen=True):
     holds: int
     idempotency_keys: int
     logins: int
+    identities: int
     api_keys: int
     media: list[str]
 
@@ -58,6 +59,7 @@ async def erase_account(store: Store, account: str) -> Erased:
             holds=await _erase_holds(tx, account),
             idempotency_keys=await tx.execute("erase_keys", account),
             logins=await tx.execute("erase_logins", account),
+            identities=await tx.execute("erase_identities", account),
             api_keys=await tx.execute("erase_api_keys", account),
             media=await _erase_media(tx, account),
         )

@@ -61,8 +61,9 @@ def written_url(new_url: NewUrl) -> WrittenUrl:
 
 
 async def add_people(tx: Tx, now: Instant) -> None:
-    """What belongs to alice beside the ledger: a login, an API key, a picture."""
+    """What belongs to alice beside the ledger: a login, an identity at a provider, an API key, a picture."""
     await tx.execute("insert_login", "alice@example.com", "$argon2id$hash", "alice", "account", now)
+    await tx.execute("insert_identity", "https://issuer.example.com", "alice@corp", "alice", now)
     await tx.execute(
         "insert_api_key", "k_1", b"\x00digest", "bk_abcd", "account", "alice", "Alice's", False, now, now + 1, None
     )

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from bursar.backup import NotEmpty, archive, check_backup, restore_backup, write_backup
-from bursar.backup.archive import MANIFEST, TABLES
+from bursar.backup.archive import MANIFEST, SINCE, TABLES
 from bursar.core.commands import Charge, Grant, OpenAccount
 from bursar.core.errors import DatabaseUnavailable, Invalid, NotMigrated
 from bursar.core.money import NANOS
@@ -215,6 +215,21 @@ async def test_an_archive_that_was_packed_anew_is_refused_by_table(written_url: 
     del manifest["tables"]["lots"]
     with pytest.raises(Invalid, match="its tables are not those of a ledger"):
         check_backup(rewritten(tmp_path / "b", {MANIFEST: json.dumps(manifest).encode()}))
+
+
+async def test_a_backup_of_an_older_schema_does_without_newer_tables(
+    written_url: WrittenUrl, new_url: NewUrl, tmp_path: Path
+) -> None:
+    await write_backup(await written_url("sqlite"), tmp_path / "b")
+    with zipfile.ZipFile(tmp_path / "b") as archive:
+        manifest = json.loads(archive.read(MANIFEST))
+    older = {table: entry for table, entry in manifest["tables"].items() if SINCE.get(table, "") <= "0001"}
+    assert older.keys() < manifest["tables"].keys()
+    change = {f"{table}.ndjson": b"" for table in manifest["tables"].keys() - older.keys()}
+    change[MANIFEST] = json.dumps(manifest | {"revision": "0001", "tables": older}).encode()
+    url = new_url("sqlite")
+    await restore_backup(url, rewritten(tmp_path / "b", change))
+    assert await is_sound(url)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -45,12 +45,22 @@ async def test_their_words_are_gone_and_the_chain_still_verifies(
 ) -> None:
     url = await written_url(kind)
     before = await everything(url, tmp_path)
-    words = [b"alice@example.com", b"a cat", b'"words"', b'{\\"trace', b"by mistake", b"Alice's", b'"buy"', b'"hold"']
+    words = [
+        b"alice@example.com",
+        b"a cat",
+        b'"words"',
+        b'{\\"trace',
+        b"by mistake",
+        b"Alice's",
+        b"alice@corp",
+        b'"buy"',
+        b'"hold"',
+    ]
     assert all(any(word in b"".join(rows) for rows in before.values()) for word in words)
     async with opened(url) as store:
         erased = await erase_account(store, "alice")
         assert erased.media == ["m1"]
-        assert (erased.logins, erased.api_keys) == (1, 1)
+        assert (erased.logins, erased.identities, erased.api_keys) == (1, 1, 1)
         assert erased.idempotency_keys > 5
         assert (await verify(store)).findings == []
     after = await everything(url, tmp_path)
@@ -127,6 +137,8 @@ def test_the_pictures_of_the_data_folder_go(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     for name in ("m1.png", "m2.png"):
         (tmp_path / "media" / name).write_bytes(b"png")
-    erased = Erased("alice", transactions=0, holds=0, idempotency_keys=0, logins=0, api_keys=0, media=["m1", "gone"])
+    erased = Erased(
+        "alice", transactions=0, holds=0, idempotency_keys=0, logins=0, identities=0, api_keys=0, media=["m1", "gone"]
+    )
     remove_pictures(tmp_path, erased)
     assert [path.name for path in (tmp_path / "media").iterdir()] == ["m2.png"]

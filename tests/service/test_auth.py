@@ -18,7 +18,7 @@ from bursar import clock
 from bursar.service.api import batch
 from bursar.service.api.verbs import VERBS
 from bursar.service.app import App, create_app
-from bursar.service.auth import WHO_MAY, Authenticator, Caller, Permission, Reach, Role, require
+from bursar.service.auth import WHO_MAY, Authenticator, Caller, Permission, Reach, Role, Way, require
 from bursar.service.depends import Allowed
 from bursar.service.problems import Forbidden, Unauthenticated
 from bursar.service.tokens import FILE, Secrets, Tokens, add_secret, drop_secret
@@ -27,6 +27,7 @@ from tests.service.conftest import Service, opened, with_settings
 
 V1 = "/api/v1"
 PUBLIC = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/api/auth/register", "/api/auth/login"}
+PUBLIC |= {f"/api/auth/{path}" for path in ("providers", "signin/{provider}", "callback/{provider}", "signout")}
 PUBLIC |= {f"{prefix}{path}" for prefix in ("", V1) for path in ("/healthz", "/readyz", "/metrics")}
 
 Route = tuple[str, str, Permission]
@@ -358,7 +359,7 @@ async def test_a_new_secret_joins_before_the_old_one_goes(service: Service, sett
     old_id = service.context.tokens._secrets.signing()[0]
     new_id = add_secret(path)
     tokens = Tokens(Secrets.of(settings), 60)
-    new_token = tokens.issue(account)
+    new_token = tokens.issue(account, Way.PASSWORD)
     assert jwt.get_unverified_header(new_token)["kid"] == new_id
     new_client = await service.client(new_token)
     assert (await new_client.get(f"{V1}/accounts/{account}")).status_code == 200

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bursar.settings import BadSettings, Settings, load_settings, unknown_variables
+from bursar.settings import BadSettings, OidcProvider, Settings, load_settings, unknown_variables
 
 
 def test_the_defaults(tmp_path: Path) -> None:
@@ -100,3 +100,81 @@ def test_a_schema_of_ones_own() -> None:
     both = Settings(schema="credits", database_url="postgresql://h/d?schema=mine&lanes=2")
     assert both.url == "postgresql://h/d?schema=mine&lanes=2"
     assert Settings(schema="credits").url == "sqlite:///data/bursar.db"
+
+
+# Sign-in
+
+OIDC = """
+public_url = "https://credits.example.com"
+
+[oidc.corp]
+issuer = "https://corp.example.com"
+client_id = "from-file"
+client_secret = "hunter2-hunter2"
+"""
+
+
+def test_providers_from_file_and_environment(tmp_path: Path) -> None:
+    (tmp_path / "bursar.toml").write_text(OIDC)
+    environment = {
+        "BURSAR_OIDC_CORP_CLIENT_ID": "from-environment",
+        "BURSAR_OIDC_MY_OTHER_ISSUER": "http://localhost:9000/realm",
+        "BURSAR_OIDC_MY_OTHER_CLIENT_ID": "b",
+        "BURSAR_OIDC_MY_OTHER_LINK_EMAILS": "0",
+        "BURSAR_OIDC_EMPTY_ISSUER": "",
+    }
+    providers = load_settings(environment, tmp_path).oidc
+    assert providers is not None
+    assert list(providers) == ["corp", "my_other"]
+    assert providers["corp"] == OidcProvider(
+        issuer="https://corp.example.com", client_id="from-environment", client_secret="hunter2-hunter2"
+    )
+    assert (providers["my_other"].link_emails, providers["my_other"].client_secret) == (False, "")
+    assert unknown_variables(environment) == []
+    assert unknown_variables({"BURSAR_OIDC_CORP_SECRET": "x"}) == ["BURSAR_OIDC_CORP_SECRET"]
+
+
+def test_a_providers_secret_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "bursar.toml").write_text(OIDC)
+    settings = load_settings({}, tmp_path)
+    for shown in (repr(settings), str(settings), repr(settings.oidc)):
+        assert "hunter2" not in shown
+        assert "corp.example.com" in shown
+
+
+ISSUER = {"BURSAR_JWT_ISSUER": "https://corp.example.com", "BURSAR_JWT_AUDIENCE": "x"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"BURSAR_PUBLIC_URL": ""}, "BURSAR_PUBLIC_URL"),
+        ({"BURSAR_PUBLIC_URL": "http://credits.example.com"}, "BURSAR_PUBLIC_URL must be an https"),
+        ({"BURSAR_PUBLIC_URL": "https://credits.example.com/app"}, "no path"),
+        ({"BURSAR_PUBLIC_URL": "https://"}, "https"),
+        ({"BURSAR_OIDC_CORP_ISSUER": "http://corp.example.com"}, "issuer of the OpenID Connect provider corp"),
+        ({"BURSAR_OIDC_CORP_ISSUER": "https://user:hunter2@corp.example.com"}, "https://user@corp"),
+        ({"BURSAR_OIDC_CORP_ISSUER": "https://corp.example.com:port"}, "corp"),
+        ({"BURSAR_OIDC_CORP_CLIENT_SECRET": "gehe\u00efm"}, "ASCII"),
+        ({"BURSAR_OIDC_CORP_SCOPES": "email"}, "openid"),
+        ({"BURSAR_OIDC_CORP_LINK_EMAILS": "perhaps"}, "corp"),
+        ({"BURSAR_OIDC_OTHER_ISSUER": "https://x.example.com"}, "client_id"),
+        ({"BURSAR_OIDC": "corp"}, "BURSAR_OIDC"),
+        ({**ISSUER, "BURSAR_JWT_AUDIENCE": ""}, "needs BURSAR_JWT_AUDIENCE"),
+        ({**ISSUER, "BURSAR_JWT_ISSUER": "http://corp.example.com"}, "https"),
+        ({**ISSUER, "BURSAR_JWT_JWKS_URL": "http://corp.example.com/keys"}, "https"),
+        ({"BURSAR_JWT_AUDIENCE": "x"}, "need BURSAR_JWT_ISSUER"),
+        ({"BURSAR_SIGN_IN_ATTEMPTS_PER_EMAIL": "-1"}, "BURSAR_SIGN_IN_ATTEMPTS_PER_EMAIL"),
+    ],
+    ids=range(17),
+)
+def test_sign_in_that_would_not_be_safe(tmp_path: Path, environment: dict[str, str], said: str) -> None:
+    whole = {
+        "BURSAR_PUBLIC_URL": "https://credits.example.com",
+        "BURSAR_OIDC_CORP_ISSUER": "https://corp.example.com",
+        "BURSAR_OIDC_CORP_CLIENT_ID": "bursar",
+    }
+    assert load_settings({**whole, **ISSUER}, tmp_path).jwt_issuer
+    with pytest.raises(BadSettings, match=said) as refused:
+        load_settings(whole | environment, tmp_path)
+    assert "hunter2" not in str(refused.value)

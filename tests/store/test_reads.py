@@ -163,6 +163,34 @@ class TestIdentity:
         with pytest.raises(Refused):
             await execute(store, "insert_login", "ZOE@example.com", *login[1:])
 
+    async def test_identities(self, store: Store) -> None:
+        identity = ("https://issuer.example.com", "zoe", "alice", T0)
+        assert await execute(store, "insert_identity", *identity) == 1
+        assert await fetch(store, "find_identity", *identity[:2]) == [("alice",)]
+        assert await fetch(store, "find_identity", "https://issuer.example.com/", "zoe") == []
+        with pytest.raises(Duplicate):
+            await execute(store, "insert_identity", *identity[:2], "bob", T0)
+        assert await execute(store, "insert_identity", "https://other.example.com", *identity[1:]) == 1
+        assert await execute(store, "erase_identities", "alice") == 2
+
+    async def test_ways_into_an_account(self, store: Store) -> None:
+        assert await fetch(store, "ways_into_account", "alice") == []
+        await execute(store, "insert_login", "zoe@example.com", "$argon2id$", "alice", "account", T0)
+        assert await fetch(store, "ways_into_account", "alice") == [("pwd",)]
+        for subject in ("zoe", "zo"):
+            await execute(store, "insert_identity", "https://issuer.example.com", subject, "alice", T0)
+        assert sorted(await fetch(store, "ways_into_account", "alice")) == [("fed",), ("pwd",)]
+        assert await execute(store, "disown_login", "zoe@example.com", "") == 1
+        assert await fetch(store, "ways_into_account", "alice") == [("fed",)]
+
+    async def test_keys_of_an_account_end_once(self, store: Store) -> None:
+        one = ("k1", b"digest-1", "bk_1", "account", "alice", None, False, T0, None, None)
+        await execute(store, "insert_api_key", *one)
+        await execute(store, "insert_api_key", "k2", b"digest-2", "bk_2", "account", "bob", *one[5:])
+        assert await execute(store, "revoke_account_keys", "alice", T0 + 5) == 1
+        assert await execute(store, "revoke_account_keys", "alice", T0 + 6) == 0
+        assert await fetch(store, "get_api_key", "k1") == [(*one[:-1], T0 + 5)]
+
     async def test_api_keys(self, store: Store) -> None:
         one = ("k1", b"digest-1", "bk_1", "admin", None, "first", True, T0, None, None)
         two = ("k2", b"digest-2", "bk_2", "account", "alice", None, False, T0, T0 + 1, None)
@@ -195,7 +223,7 @@ class TestIdentity:
         await write(
             lane, transactions=rows, new_holds=[hold(name, **texts) for name in ("a", "b")], keys=[key("a"), key("b")]
         )
-        for name in ("transactions", "holds", "keys", "logins", "api_keys", "media"):
+        for name in ("transactions", "holds", "keys", "logins", "identities", "api_keys", "media"):
             await execute(store, f"erase_{name}", "a")
         erased = transaction("a", 1, text_digest=b"t")
 

@@ -34,12 +34,16 @@ LEDGER_TABLES: Final = (
     "idempotency_keys",
     "totals",
     "logins",
+    "identities",
     "media",
 )
 """What a restore refuses to replace unless it is told to."""
 
 TABLES: Final = (*CATALOGUE_TABLES, *LEDGER_TABLES)
 """Every table but the schema's version, each after those that it refers to."""
+
+SINCE: Final = {"identities": "0003"}
+"""The revision that made a table, where it was not the first: an older backup does without."""
 
 Say: TypeAlias = Callable[[str, int], None]
 """Told of the table under way, and how many of its rows are done."""
@@ -93,7 +97,7 @@ def check_backup(path: Path) -> Manifest:
 def _check_manifest(path: Path, manifest: Manifest) -> None:
     if manifest.format != FORMAT or manifest.revision > expected_revision():
         raise unsound(path, f"was made by a newer Bursar, of schema {manifest.revision}")
-    if manifest.tables.keys() != set(TABLES):
+    if manifest.tables.keys() != {table for table in TABLES if SINCE.get(table, "") <= manifest.revision}:
         raise unsound(path, "was altered: its tables are not those of a ledger")
 
 

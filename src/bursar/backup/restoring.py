@@ -64,7 +64,7 @@ async def _load_all(database: Database, path: Path, manifest: Manifest, say: Say
         keep = f" WHERE name <> '{COMPATIBILITY}'" if table == "settings" else ""
         await database.execute(f"DELETE FROM {table}{keep}")  # noqa: S608 - our own names
     with zipfile.ZipFile(path) as archive:
-        for table in TABLES:
+        for table in filter(manifest.tables.__contains__, TABLES):
             await _load_table(database, path, archive, table, manifest.tables[table], say)
     # Newer than what any process remembers, so that each reads it anew.
     await database.execute(f"UPDATE catalogue SET version = version + {int(version or 0)}")  # noqa: S608 - a number

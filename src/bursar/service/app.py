@@ -26,11 +26,16 @@ from bursar.credits import AsyncCredits
 from bursar.service import health, openapi
 from bursar.service.api import accounts, batch, history, keys, proof, skills
 from bursar.service.api.verbs import VERBS
-from bursar.service.auth import Authenticator
+from bursar.service.attempts import Attempts
+from bursar.service.auth import Authenticator, Credentials
 from bursar.service.context import Context
-from bursar.service.contracts import ai_credits, sign_in
+from bursar.service.contracts import ai_credits, oidc, session, sign_in
 from bursar.service.contracts.shape import Refused, refused
 from bursar.service.hot import HotRoutes, refusal_of, report
+from bursar.service.identity.fetching import Fetcher
+from bursar.service.identity.outside import EitherTokens, OutsideTokens
+from bursar.service.identity.people import People
+from bursar.service.identity.provider import make_providers
 from bursar.service.jobs import Jobs
 from bursar.service.keys import Keys
 from bursar.service.logins import Logins, PresentTokens
@@ -110,7 +115,8 @@ def create_app(settings: Settings) -> App:
 
 async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
     """What is opened is closed in the opposite order."""
-    tokens = Tokens(Secrets.of(settings), settings.token_ttl_seconds)
+    secrets = Secrets.of(settings)
+    tokens = Tokens(secrets, settings.token_ttl_seconds)
     ledger = await stack.enter_async_context(
         AsyncCredits.open(
             settings.url,
@@ -122,6 +128,16 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
     )
     provider = make_provider(settings)
     stack.push_async_callback(provider.close)
+    fetcher = Fetcher(settings.identity_timeout_seconds)
+    stack.push_async_callback(fetcher.close)
+    providers = make_providers(settings, fetcher)
+    for identity_provider in providers.values():
+        stack.push_async_callback(identity_provider.close)
+    callers: Credentials = PresentTokens(tokens, ledger.store)
+    if settings.jwt_issuer:
+        outside = OutsideTokens(ledger, settings, fetcher)
+        stack.push_async_callback(outside.close)
+        callers = EitherTokens(callers, outside)
     keys_ = Keys(ledger.store)
     jobs = Jobs(ledger, settings.job_seconds)
     jobs.start()
@@ -132,9 +148,13 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
         engine=ledger.engine,
         receipts=Receipts(ledger.catalog),
         keys=keys_,
+        secrets=secrets,
         tokens=tokens,
-        authenticator=Authenticator(keys_, PresentTokens(tokens, ledger.store), settings.key_cache_seconds),
+        authenticator=Authenticator(keys_, callers, settings.key_cache_seconds),
         logins=Logins(ledger),
+        attempts=Attempts(settings.sign_in_attempts_per_email, settings.sign_in_attempts_per_address),
+        providers=providers,
+        people=People(ledger),
         media=Media(ledger.store, settings.data_dir / "media"),
         provider=provider,
         metrics=Metrics(),
@@ -152,7 +172,7 @@ def _make_api(app: App) -> FastAPI:
         api.include_router(module.router, prefix="/api/v1", responses=openapi.PROBLEMS)
     api.include_router(health.router, responses=openapi.PROBLEMS)
     api.include_router(health.router, prefix="/api/v1", include_in_schema=False)
-    for face in (sign_in, ai_credits):
+    for face in (sign_in, session, oidc, ai_credits):
         api.include_router(face.router, responses=openapi.refusals(Refused))
     for refused_by in (BursarError, Refusal, StoreError):
         api.add_exception_handler(refused_by, _refuse)

@@ -30,6 +30,16 @@ class Role(StrEnum):
     ACCOUNT = "account"
 
 
+class Way(StrEnum):
+    """How somebody signed in: what must still be there for their token to count. Password and provider: RFC 8176's
+    `amr`.
+    """
+
+    PASSWORD = "pwd"  # noqa: S105 - a name
+    PROVIDER = "fed"
+    OUTSIDE = "outside"
+
+
 class Permission(StrEnum):
     """What a route does, as far as who may is concerned."""
 
@@ -86,6 +96,10 @@ class Caller(Struct, frozen=True):
     may_grant: bool = False
     expires_at: Instant | None = None
     """When the key ends: no key that it makes outlives it."""
+    way: Way | None = None
+    """For a token from signing in."""
+    signed_in_until: Instant | None = None
+    """When that token ends."""
 
 
 def require(caller: Caller, permission: Permission, account: str | None = None) -> None:

@@ -10,13 +10,16 @@ from fastapi import Depends, Request
 from bursar.answers import Receipts
 from bursar.credits import AsyncCredits
 from bursar.engine import Engine
+from bursar.service.attempts import Attempts
 from bursar.service.auth import Authenticator
+from bursar.service.identity.people import People
+from bursar.service.identity.provider import Provider as IdentityProvider
 from bursar.service.keys import Keys
 from bursar.service.logins import Logins
 from bursar.service.media import Media
 from bursar.service.metrics import Metrics
 from bursar.service.providers.base import Provider
-from bursar.service.tokens import Tokens
+from bursar.service.tokens import Secrets, Tokens
 from bursar.settings import Settings
 
 
@@ -29,9 +32,14 @@ class Context:
     engine: Engine
     receipts: Receipts
     keys: Keys
+    secrets: Secrets
     tokens: Tokens
     authenticator: Authenticator
     logins: Logins
+    attempts: Attempts
+    providers: dict[str, IdentityProvider]
+    """Of sign-in, by name."""
+    people: People
     media: Media
     provider: Provider
     metrics: Metrics

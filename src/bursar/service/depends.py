@@ -31,10 +31,14 @@ class Allowed:
 
     async def __call__(self, request: Request) -> Caller:
         context = find_context(request)
-        caller = await context.authenticator.identify(header(request.scope, b"authorization"))
+        caller = await context.authenticator.identify(self.authorization(request))
         account = request.path_params.get("account")
         require(caller, self.permission, account and segment("account", account))
         return caller
+
+    def authorization(self, request: Request) -> bytes | None:
+        """What the caller shows."""
+        return header(request.scope, b"authorization")
 
 
 def May(permission: Permission) -> Any:  # noqa: N802 - reads as what it is in a signature

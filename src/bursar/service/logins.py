@@ -36,6 +36,9 @@ MAX_WAITING: Final = 500
 _DECOY: Final = "$argon2id$v=19$m=19456,t=2,p=1$0kQhfw/qYiHCb2rCndGHOg$4qChAXQowy4MJjzVPG1mX3F70Ni3Kj4sUbwigrGluR0"
 """The hash that a password is checked against where there is no login: it costs the same and never fits."""
 
+NO_PASSWORD: Final = ""
+"""Stands in a login that a provider has proven: only by a provider does one sign in with its address."""
+
 HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 T = TypeVar("T")
@@ -52,7 +55,9 @@ class Login(Struct, frozen=True):
 
 
 class PresentTokens:
-    """Tokens of those who still have a login: a person who was erased has none, however long the token is good."""
+    """Tokens of those whose way in is still there: a person who was erased has none, whoever registered an address that
+    a provider then proved to be somebody else's has no password any more, however long the token is good.
+    """
 
     def __init__(self, tokens: Credentials, store: Store) -> None:
         self._tokens = tokens
@@ -64,8 +69,8 @@ class PresentTokens:
         if found is None:
             return None
         account = found[0].account
-        rows = await self._store.read(lambda tx: tx.fetch("login_of_account", account))
-        return found if rows else None
+        rows = await self._store.read(lambda tx: tx.fetch("ways_into_account", account))
+        return found if (found[0].way,) in [tuple(row) for row in rows] else None
 
 
 class Logins:
@@ -96,6 +101,8 @@ class Logins:
             found, secret = await self._find(normal_email(email)), _checked_password(password)
         except Invalid:
             raise Unauthenticated from None
+        if found is not None and found.password_hash == NO_PASSWORD:
+            found = None
         stored = _DECOY if found is None else found.password_hash
         fits = await self._in_thread(lambda: _fits(stored, secret))
         if found is None or not fits:

@@ -25,6 +25,7 @@ from bursar.core.periods import format_instant
 PROBLEM_JSON: Final = b"application/problem+json"
 RETRY_SECONDS: Final = 1
 RETRY_DATABASE_SECONDS: Final = 2
+RETRY_IDENTITY_SECONDS: Final = 10
 
 STATUS: Final[dict[Kind, int]] = {
     Kind.INVALID: 422,
@@ -34,7 +35,9 @@ STATUS: Final[dict[Kind, int]] = {
     Kind.DENIED: 403,
     Kind.UNAVAILABLE: 503,
 }
-"""What each kind of refusal is over HTTP. Never 429 for credits: clients retry that by themselves."""
+"""What each kind of refusal is over HTTP. Never 429 for credits (only sign-ins wait): clients retry that by
+themselves.
+"""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -117,6 +120,41 @@ class Busy(Refusal):
 
     def __init__(self, detail: str) -> None:
         super().__init__(detail, [(b"retry-after", b"%d" % RETRY_SECONDS)])
+
+
+class TooManyAttempts(Refusal):
+    """Too many failed sign-ins: wait before the next one."""
+
+    status = 429
+    code = "too_many_attempts"
+
+    def __init__(self, wait_seconds: int) -> None:
+        detail = f"Too many failed sign-ins. Try again in {wait_seconds} seconds."
+        super().__init__(detail, [(b"retry-after", b"%d" % wait_seconds)])
+
+
+class SignInFailed(Refusal):
+    """An identity provider's answer does not sign anybody in."""
+
+    status = 401
+    code = "sign_in_failed"
+
+
+class IdentityProviderFailed(Refusal):
+    """An identity provider answered with something that makes no sense."""
+
+    status = 502
+    code = "identity_provider_failed"
+
+
+class IdentityProviderUnreachable(Refusal):
+    """An identity provider does not answer: nobody can be recognised by it just now."""
+
+    status = 503
+    code = "identity_provider_unreachable"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, [(b"retry-after", b"%d" % RETRY_IDENTITY_SECONDS)])
 
 
 class ProviderFailed(Refusal):

@@ -139,6 +139,7 @@ def _configuration(app: App, settings: Settings) -> uvicorn.Config:
         lifespan="off",
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         server_header=False,
         headers=[("Server", "bursar")],
         backlog=BACKLOG,

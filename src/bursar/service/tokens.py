@@ -1,9 +1,9 @@
 """Tokens from signing in: JWTs (HS256) that name an account, signed with one of several secrets.
 
 Secrets are `{id: secret}`. The first one signs, all of them verify, and a token names the one that signed it
-(`kid`): so a new secret can be added before the old one goes. They come from BURSAR_SECRETS, or from `secrets.json`
-in the data folder, which the first process makes and all share. The file is looked at again when it changes: no
-process needs a restart.
+(`kid`): so a new secret can be added before the old one goes. A token says how its owner signed in (`amr`). Secrets
+come from BURSAR_SECRETS, or from `secrets.json` in the data folder, which the first process makes and all share. The
+file is looked at again when it changes: no process needs a restart.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final
 import jwt
 
 from bursar import clock, entropy
-from bursar.service.auth import Caller, Role
+from bursar.service.auth import Caller, Role, Way
 from bursar.settings import BadSettings, Settings
 
 ALGORITHM: Final = "HS256"
@@ -77,10 +77,10 @@ class Tokens:
         self._secrets = secrets
         self._ttl_seconds = ttl_seconds
 
-    def issue(self, account: str) -> str:
+    def issue(self, account: str, way: Way) -> str:
         key_id, secret = self._secrets.signing()
         now = clock.now() // 1_000_000
-        claims = {"iss": ISSUER, "sub": account, "iat": now, "exp": now + self._ttl_seconds}
+        claims = {"iss": ISSUER, "sub": account, "iat": now, "exp": now + self._ttl_seconds, "amr": [way]}
         return jwt.encode(claims, secret, ALGORITHM, headers={"kid": key_id})
 
     async def find(self, secret: str) -> tuple[Caller, float | None] | None:
@@ -88,8 +88,10 @@ class Tokens:
         claims = self._verify(secret)
         if claims is None:
             return None
-        account, left = str(claims["sub"]), int(claims["exp"]) - clock.now() / 1e6
-        return Caller(Role.ACCOUNT, f"account:{account}", account), left
+        account, ends = str(claims["sub"]), int(claims["exp"])
+        way = Way.PROVIDER if claims.get("amr") == [Way.PROVIDER] else Way.PASSWORD
+        caller = Caller(Role.ACCOUNT, f"account:{account}", account, way=way, signed_in_until=ends * 1_000_000)
+        return caller, ends - clock.now() / 1e6
 
     def _verify(self, token: str) -> dict[str, Any] | None:
         if len(token) > MAX_TOKEN:

@@ -1,15 +1,17 @@
-"""Signing in: register and login, which answer with a token that stands for the account."""
+"""Signing in with a password: register and login, which answer with a token that stands for the account."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from msgspec import Struct
 
+from bursar.core.errors import Invalid
+from bursar.service.auth import Way
 from bursar.service.context import Context, Here
 from bursar.service.depends import Json, answer, answers
-from bursar.service.logins import Login
+from bursar.service.logins import Login, normal_email
 from bursar.service.wire import Body
 
 router = APIRouter(prefix="/api/auth", tags=["signing in"])
@@ -31,10 +33,10 @@ class LoginBody(Body, kw_only=True):
 
 
 class User(Struct, frozen=True):
-    """`id` is the account's."""
+    """`id` is the account's; `email` is absent where nobody vouches for one."""
 
     id: str
-    email: str
+    email: str | None
 
 
 class SignedIn(Struct, frozen=True):
@@ -45,16 +47,33 @@ class SignedIn(Struct, frozen=True):
 
 
 @router.post("/register", **answers(SignedIn, 201, takes=RegisterBody))
-async def register(here: Here, body: Annotated[RegisterBody, Json(RegisterBody)]) -> Response:
+async def register(request: Request, here: Here, body: Annotated[RegisterBody, Json(RegisterBody)]) -> Response:
     """A login and its account."""
-    return _signed_in(here, await here.logins.register(body.email, body.password, body.name), 201)
+    with here.attempts.attempt(address_of(request)):
+        login = await here.logins.register(body.email, body.password, body.name)
+    return _signed_in(here, login, 201)
 
 
 @router.post("/login", **answers(SignedIn, takes=LoginBody))
-async def login(here: Here, body: Annotated[LoginBody, Json(LoginBody)]) -> Response:
+async def login(request: Request, here: Here, body: Annotated[LoginBody, Json(LoginBody)]) -> Response:
     """A token for a login."""
-    return _signed_in(here, await here.logins.login(body.email, body.password), 200)
+    with here.attempts.attempt(address_of(request), _known_as(body.email)):
+        login = await here.logins.login(body.email, body.password)
+    return _signed_in(here, login, 200)
+
+
+def address_of(request: Request) -> str | None:
+    """Where the request came from; None where the server cannot know."""
+    return None if request.client is None else request.client.host
+
+
+def _known_as(email: str) -> str | None:
+    try:
+        return normal_email(email)
+    except Invalid:
+        return None
 
 
 def _signed_in(here: Context, login: Login, status: int) -> Response:
-    return answer(SignedIn(here.tokens.issue(login.account_id), User(login.account_id, login.email)), status)
+    token = here.tokens.issue(login.account_id, Way.PASSWORD)
+    return answer(SignedIn(token, User(login.account_id, login.email)), status)

@@ -17,6 +17,10 @@ DELETE FROM idempotency_keys WHERE account_id = ?1;
 -- name: erase_logins
 DELETE FROM logins WHERE account_id = ?1;
 
+-- Nor by a provider.
+-- name: erase_identities
+DELETE FROM identities WHERE account_id = ?1;
+
 -- Its keys end with it.
 -- name: erase_api_keys
 DELETE FROM api_keys WHERE account_id = ?1;

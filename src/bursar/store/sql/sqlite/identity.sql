@@ -9,9 +9,32 @@ VALUES (?1, ?2, ?3, ?4, ?5);
 -- name: find_login
 SELECT email, password_hash, account_id, role, created_at FROM logins WHERE email = ?1;
 
--- Whether somebody signs in to this account: a token outlives its login, and must not count then.
--- name: login_of_account
-SELECT email FROM logins WHERE account_id = ?1 LIMIT 1;
+-- How one can sign in to this account: a token outlives the way by which it was got, and must not count then.
+-- name: ways_into_account
+SELECT 'pwd' AS way FROM logins WHERE account_id = ?1 AND password_hash <> ''
+UNION
+SELECT 'fed' AS way FROM identities WHERE account_id = ?1;
+
+-- Its address was proven to be somebody's, who signs in by a provider from now on.
+-- name: disown_login
+UPDATE logins SET password_hash = ?2 WHERE email = ?1;
+
+-- One person of one issuer is refused twice by the primary key.
+-- name: insert_identity
+INSERT INTO identities (issuer, subject, account_id, created_at)
+VALUES (?1, ?2, ?3, ?4);
+
+-- Signing in by a provider.
+-- name: find_identity
+SELECT account_id FROM identities WHERE issuer = ?1 AND subject = ?2;
+
+-- An account that an operator opened for this address (as it is known, as it was written), and nobody signs in to yet.
+-- name: find_unclaimed_account
+SELECT a.account_id FROM accounts AS a
+WHERE (a.email = ?1 OR a.email = ?2) AND a.status <> 'closed'
+    AND NOT EXISTS (SELECT 1 FROM logins AS l WHERE l.account_id = a.account_id)
+    AND NOT EXISTS (SELECT 1 FROM identities AS i WHERE i.account_id = a.account_id)
+ORDER BY a.created_at, a.account_id LIMIT 1;
 
 -- Only the digest is kept; the secret is shown once.
 -- name: insert_api_key
@@ -41,6 +64,10 @@ ORDER BY id LIMIT ?3;
 -- A second revocation keeps the first one's time and touches no row.
 -- name: revoke_api_key
 UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL;
+
+-- Whoever had made them may not be whose account it is.
+-- name: revoke_account_keys
+UPDATE api_keys SET revoked_at = ?2 WHERE account_id = ?1 AND revoked_at IS NULL;
 
 -- What a provider made and a caller fetches.
 -- name: insert_media
