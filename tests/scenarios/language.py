@@ -17,11 +17,14 @@
     void     G1 / adjust A1 alice to=5 / adjust A1 alice by=-5 / transfer X1 alice bob 30
     freeze   alice  (unfreeze, close, renew, touch, update)
     balance  alice  posted=80 held=0 available=80 debt=0
-    lots     alice  G1:30 G2:20                                   what is live, in burn-down order; `G1:30/10`: 10 of
-    it held state    H1     state=captured amount=120 captured=70 ends     G1     2026-02-01
-    when a lot expires, or `never` history  alice  PLAN:100 CONSUMPTION:-10                      all of it, oldest
-    first last     alice  type=EXPIRY amount=-90 effective=2026-02-01   the newest transaction called   C1 alice   /
-    called G1 alice lot                   names the newest transaction, or the lot it made
+    lots     alice  G1:30 G2:20                           what is live, in burn-down order; `G1:30/10`: 10 of it held
+    state    H1     state=captured amount=120 captured=70
+    ends     G1     2026-02-01                            when a lot expires, or `never`
+    paid     G1     9.99 USD                              what was paid for it, or `nothing`
+    basis    alice  4.99:USD                              what was paid for all that is left
+    history  alice  PLAN:100 CONSUMPTION:-10              all of it, oldest first
+    last     alice  type=EXPIRY amount=-90 effective=2026-02-01   the newest transaction
+    called   C1 alice   /   called G1 alice lot           names the newest transaction, or the lot it made
 
 `-> ok`, `-> replay`, or the code of the rejection. After it, in their order, what the lots gave (a hold, a charge, an
 expiry) or got (a grant, a refund); `debt` stands for the part that no lot gave. Any command takes `key=`. A name

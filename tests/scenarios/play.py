@@ -8,12 +8,13 @@ from typing import Any, Protocol
 from msgspec.json import decode
 
 from bursar.core import commands
+from bursar.core.basis import basis
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import Command
 from bursar.core.errors import BursarError
 from bursar.core.invariants.fold import detail_of, terms_of
 from bursar.core.model import Entries, Hold, Instant, Lot, Plan, Transaction
-from bursar.core.money import Nanos, format_credits
+from bursar.core.money import Nanos, format_credits, format_money
 from bursar.core.periods import format_instant
 from tests.scenarios.language import Scenario, Step
 from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, START, Rows, credits_, instant
@@ -209,11 +210,27 @@ class Player:
 
     async def ends(self, step: Step) -> None:
         name, moment = step.words
+        lot = await self._lot(name)
+        _same("never" if lot.expires_at is None else _moment(lot.expires_at), moment, "when it ends")
+
+    async def paid(self, step: Step) -> None:
+        name, *price = step.words
+        lot = await self._lot(name)
+        _same([*filter(None, (lot.paid, lot.currency))] or ["nothing"], price, "what was paid for it")
+
+    async def basis(self, step: Step) -> None:
+        account, *expected = step.words
+        sums: dict[str, int] = {}
+        for lot in await self._learn(account):
+            if lot.paid is not None and lot.remaining:
+                sums[lot.currency or ""] = sums.get(lot.currency or "", 0) + basis(lot, lot.remaining)
+        _same([f"{format_money(money)}:{currency}" for currency, money in sums.items()], expected, "the cost basis")
+
+    async def _lot(self, name: str) -> Lot:
         for account in self.accounts:
             for lot in await self._learn(account):
                 if self._lot_name(lot.lot_id) == name:
-                    _same("never" if lot.expires_at is None else _moment(lot.expires_at), moment, "when it ends")
-                    return
+                    return lot
         raise Mismatch(f"there is no lot {name}")
 
     async def history(self, step: Step) -> None:
@@ -443,6 +460,8 @@ LOOKS = {
     "lots": Player.lots,
     "state": Player.state,
     "ends": Player.ends,
+    "paid": Player.paid,
+    "basis": Player.basis,
     "history": Player.history,
     "last": Player.last,
     "called": Player.called,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from bursar.core import pricing
+from bursar.core.basis import basis
 from bursar.core.book import Book, Outcome
 from bursar.core.burndown import burn, end_lot, new_lot
 from bursar.core.commands import Charge, Command, Refund, Spend
@@ -28,7 +29,7 @@ from bursar.core.model import (
     Usage,
     encode_json,
 )
-from bursar.core.money import MAX_NANOS, Nanos
+from bursar.core.money import MAX_NANOS, Nanos, format_money
 
 REFUND_PRIORITY = 100
 
@@ -183,6 +184,8 @@ def _fresh_lot(book: Book, old: Lot | None, lot_id: str, amount: Nanos, paid_at:
         expires_at=expires_at,
         priority=REFUND_PRIORITY if old is None else old.priority,
         plan=None if old is None else old.plan,
+        paid=None if old is None or old.paid is None else format_money(basis(old, amount)),
+        currency=None if old is None else old.currency,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.json import decode
 
+from bursar.core.basis import paid_for
 from bursar.core.book import Book, Outcome, Touched
 from bursar.core.burndown import burn, end_lot, new_lot
 from bursar.core.charges import require_active
@@ -142,7 +143,7 @@ def _credit(book: Book, command: Command, amount: Nanos, now: Instant) -> Entrie
 
 
 def transfer(book: Book, to: Book, command: Transfer, now: Instant, catalogue: Catalogue) -> Outcome:
-    """Move credits, each part as a lot with the priority and expiry it had. A plan's own credits stay."""
+    """Move credits, each part as a lot with the priority, expiry and cost basis it had. A plan's own credits stay."""
     require_active(book)
     if to.account.status == AccountStatus.CLOSED:
         raise AccountClosed(to.account.account_id)
@@ -192,6 +193,8 @@ def _arrive(book: Book, to: Book, out_entries: Entries, command: Transfer, now: 
             effective_at=now,
             expires_at=source.expires_at,
             priority=source.priority,
+            paid=paid_for(source, -part, source.remaining),
+            currency=source.currency,
             remaining=kept,
         )
         entries.append((f"g_{command.token}_{number}", kept))

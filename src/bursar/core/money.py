@@ -2,8 +2,11 @@
 
 One credit is 10^9 nano-credits, in an int64. Whatever comes in is exact or refused: no float, no more than
 nine decimals, nothing beyond the range, and an exponent is judged before it is expanded. Whatever goes out is
-exact too. Rounding happens once, at the end of a price, and always up. Stands below everything else in
-`core`, the error tree included.
+exact too. Rounding happens once, at the end of a price, and always up; only the part of a paid price that belongs to
+some of its credits rounds down. Stands below everything else in `core`, the error tree included.
+
+Money of the world outside (what was paid for credits, what a provider asks) is counted in millionths of a millionth
+of its currency, as it comes with at most 12 decimals.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Nanos: TypeAlias = int
@@ -22,7 +26,14 @@ NANOS: Final = 1_000_000_000
 MAX_NANOS: Final = 2**63 - 1
 """The largest amount that a column holds; the smallest is its negative."""
 
+Picos: TypeAlias = int
+"""An amount of money in 10^-12 of its currency; a sum may exceed 64 bits."""
+
+PICOS: Final = 1_000_000_000_000
+"""Of them in one of the currency."""
+
 DECIMALS: Final = 9
+MONEY_DECIMALS: Final = 12
 MAX_TEXT: Final = 40
 
 _MAX_WHOLE = MAX_NANOS // NANOS
@@ -83,6 +94,25 @@ def round_up(numerator: int, denominator: int, rounding: Rounding) -> Nanos:
     """The smallest multiple of the step that is >= numerator/denominator nano-credits; denominator > 0."""
     step = STEPS[rounding]
     return -(-numerator // (denominator * step)) * step
+
+
+@lru_cache(maxsize=4_096)
+def parse_money(text: str) -> Picos:
+    """Money from a plain decimal text with at most 12 decimals, as a command has checked it: `19.99`."""
+    whole, _, fraction = text.partition(".")
+    return int(whole) * PICOS + int(fraction[:MONEY_DECIMALS].ljust(MONEY_DECIMALS, "0"))
+
+
+def format_money(picos: Picos) -> str:
+    """The exact decimal, without exponent or trailing zeros: `19.99`, `-0.000000000001`."""
+    whole, fraction = divmod(abs(picos), PICOS)
+    sign = "-" if picos < 0 else ""
+    return f"{sign}{whole}.{fraction:012d}".rstrip("0") if fraction else f"{sign}{whole}"
+
+
+def portion(whole: int, part: int, of: int) -> int:
+    """What `part` of `of` is of the whole, rounded down: 30 of 100 credits for 9.99 are 2.997."""
+    return whole * part // of if of else 0
 
 
 def _parse(value: object, largest: int) -> int:
