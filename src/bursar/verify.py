@@ -22,9 +22,8 @@ from bursar.core.errors import AccountNotFound
 from bursar.core.invariants import Audit, Finding, Related
 from bursar.core.invariants.related import corrected_by, other_side
 from bursar.core.model import Account, Hold, Lot, Remembered, Transaction
-from bursar.core.money import NANOS
-from bursar.core.periods import DAY, BadInstant, format_instant
 from bursar.store.base import Store, Tx
+from bursar.totals import compare_tallies, read_tally, recount
 
 T = TypeVar("T")
 
@@ -41,10 +40,6 @@ ORPHANS: Final = {
     "orphan_holds": "holds",
     "orphan_keys": "idempotency_keys",
 }
-LAST: Final = "\U0010ffff" * 129
-"""Behind every account id."""
-
-Total = tuple[int, str, str, str, str]
 
 
 class Verdict(Struct):
@@ -56,6 +51,8 @@ class Verdict(Struct):
     holds: int = 0
     idempotency_keys: int = 0
     totals: int = 0
+    paid_totals: int = 0
+    lot_totals: int = 0
     complete: bool = True
     findings: list[Finding] = field(default_factory=list)
 
@@ -159,23 +156,12 @@ class Proof:
         return orphans + [Finding("accounts", account, None, None, "is missing; it has rows") for account in accounts]
 
     async def _totals(self, tx: Tx) -> list[Finding]:
-        """The daily totals are what the transactions come to."""
-        stored = _by_total(await tx.fetch("scan_totals"))
-        self.verdict.totals = len(stored)
-        expected: dict[Total, tuple[int, int]] = {}
-        after = ""
-        while after != LAST:
-            rows = await tx.fetch("scan_accounts", after, ACCOUNTS)
-            upto = rows[-1][0] if rows else LAST
-            for total, (count, amount) in _by_total(await tx.fetch("sum_transactions", after, upto)).items():
-                counted, summed = expected.get(total, (0, 0))
-                expected[total] = (counted + count, summed + amount)
-            after = upto
-        return [
-            _wrong_total(total, stored.get(total), expected.get(total))
-            for total in sorted(stored.keys() | expected.keys())
-            if stored.get(total) != expected.get(total)
-        ]
+        """The totals are what the transactions come to."""
+        stored = await read_tally(tx)
+        self.verdict.totals = len(stored.totals)
+        self.verdict.paid_totals = len(stored.paid)
+        self.verdict.lot_totals = len(stored.lots)
+        return compare_tallies(stored, await recount(tx))
 
 
 async def _around_holds(tx: Tx, account: str, holds: list[Hold]) -> Related:
@@ -229,27 +215,3 @@ def _lot(row: tuple[Any, ...]) -> Lot:
     # SQLite knows no booleans.
     lot.started, lot.live = bool(lot.started), bool(lot.live)
     return lot
-
-
-def _by_total(rows: list[tuple[Any, ...]]) -> dict[Total, tuple[int, int]]:
-    return {
-        (day, type_, skill, model, plan): (count, credits_ * NANOS + nanos)
-        for day, type_, skill, model, plan, count, credits_, nanos in rows
-    }
-
-
-def _wrong_total(total: Total, stored: tuple[int, int] | None, expected: tuple[int, int] | None) -> Finding:
-    day, *names = total
-    row = "/".join((_day(day), *names))
-    if stored is None or expected is None:
-        return Finding("totals", "", row, None, "is missing" if stored is None else "no transaction counts in it")
-    column = "transactions" if stored[0] != expected[0] else "credits"
-    at = 0 if column == "transactions" else 1
-    return Finding("totals", "", row, column, f"is {stored[at]}, the transactions come to {expected[at]}")
-
-
-def _day(day: int) -> str:
-    try:
-        return format_instant(day * DAY)[:10]
-    except BadInstant:
-        return str(day)

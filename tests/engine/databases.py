@@ -61,7 +61,19 @@ def provide(flavour: Flavour | None, migrated: Migrated, folder: Path) -> str:
 
 def emptied(url: str) -> str:
     """Delete every row of the ledger and the catalogue: far quicker than a database of its own for each test."""
-    tables = ["accounts", "lots", "holds", "transactions", "idempotency_keys", "totals", "prices", "skills", "plans"]
+    tables = [
+        "accounts",
+        "lots",
+        "holds",
+        "transactions",
+        "idempotency_keys",
+        "totals",
+        "paid_totals",
+        "lot_totals",
+        "prices",
+        "skills",
+        "plans",
+    ]
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

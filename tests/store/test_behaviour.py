@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict, replace
 
-from bursar.store.base import Changes, Duplicate, Lane, Refused, Store, StoreError, TotalDelta, Tx
+from bursar.core.tally import NEVER, Backed, LotKey, PaidKey, Tally, Total, TotalKey
+from bursar.store.base import Changes, Duplicate, Lane, Refused, Store, StoreError, Tx
+from bursar.totals import read_tally
 from tests.store.rows import (
     BIG,
     T0,
@@ -326,30 +328,49 @@ def run_in_other_loop(coroutine: Any) -> None:
 class TestTotals:
     async def test_two_writers_add_up(self, store: Store) -> None:
         first, second = await store.lane(), await store.lane()
-        deltas = [
-            TotalDelta(20_000, "CONSUMPTION", "TEXT", "", "free", 2, -3),
-            TotalDelta(20_001, "CONSUMPTION", "TEXT", "m", "", 1, 10**9),
-        ]
+        tally = Tally(
+            {
+                TotalKey(20_000, "CONSUMPTION", "TEXT", "", "free"): Total(2, -3, -1, 1, -2, 5),
+                TotalKey(20_001, "CONSUMPTION", "TEXT", "m", ""): Total(1, 10**9),
+            },
+            {PaidKey(20_000, "CONSUMPTION", "TEXT", "", "free", "USD", 1): Backed(-2, -7)},
+            {LotKey("bonus", 20_009, ""): Backed(-3), LotKey("", NEVER, ""): Backed(-1)},
+        )
         for _ in range(2):
-            await write(first, totals=deltas)
-            await write(second, totals=deltas)
-
-        async def slots(tx: Tx) -> Any:
-            return await tx.fetch("sum_totals", 20_000, 20_001), await tx.fetch("scan_totals")
-
-        one_day, all_days = await store.read(slots)
-        assert one_day == [(20_000, "CONSUMPTION", "TEXT", "", "free", 8, -4, 4 * 999_999_997)]
-        assert all_days == [*one_day, (20_001, "CONSUMPTION", "TEXT", "m", "", 4, 4, 0)]
+            await write(first, tally=tally)
+            await write(second, tally=tally)
+        stored = await store.read(read_tally)
+        assert stored.totals == {
+            TotalKey(20_000, "CONSUMPTION", "TEXT", "", "free"): Total(8, -12, -4, 4, -8, 20),
+            TotalKey(20_001, "CONSUMPTION", "TEXT", "m", ""): Total(4, 4 * 10**9),
+        }
+        assert stored.paid == {PaidKey(20_000, "CONSUMPTION", "TEXT", "", "free", "USD", 1): Backed(-8, -28)}
+        assert stored.lots == {LotKey("bonus", 20_009, ""): Backed(-12), LotKey("", NEVER, ""): Backed(-4)}
         await first.close()
         await second.close()
 
     async def test_a_day_of_everybody_does_not_overflow(self, lane: Lane) -> None:
-        delta = TotalDelta(1, "PURCHASE", "", "", "", 1, BIG)
+        total, paid, lots = (
+            TotalKey(1, "PURCHASE", "", "", ""),
+            PaidKey(1, "PURCHASE", "", "", "", "USD", 0),
+            LotKey("x", 1, ""),
+        )
+        most = 10**24 - 1
+        tally = Tally({total: Total(1, BIG, -BIG, 1, BIG, most)}, {paid: Backed(BIG, -most)}, {lots: Backed(BIG, most)})
         for _ in range(3):
-            await write(lane, totals=[delta])
+            await write(lane, tally=tally)
+        stored = await lane.run(read_tally)
+        assert stored.totals == {total: Total(3, 3 * BIG, -3 * BIG, 3, 3 * BIG, 3 * most)}
+        assert stored.paid == {paid: Backed(3 * BIG, -3 * most)}
+        assert stored.lots == {lots: Backed(3 * BIG, 3 * most)}
+
+    async def test_a_rest_is_carried_over(self, lane: Lane) -> None:
+        """So that no number of small sums overflows a rest."""
+        key = PaidKey(1, "CONSUMPTION", "", "", "", "USD", 0)
+        for _ in range(3):
+            await write(lane, tally=Tally(paid={key: Backed(-1, -1)}))
 
         async def work(tx: Tx) -> Any:
-            [(*_, whole, nanos)] = await tx.fetch("scan_totals")
-            return whole * 10**9 + nanos
+            return await tx.fetch("scan_paid_totals")
 
-        assert await lane.run(work) == 3 * BIG
+        assert await lane.run(work) == [(*key, -1, 10**9 - 3, -1, 10**12 - 3)]

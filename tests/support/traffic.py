@@ -89,7 +89,14 @@ class Traffic:
         return self.random.choice(known[-8:]) if known and self.random.random() < 0.95 else (account, nothing)
 
     def _charge(self, account: str) -> Command:
-        return commands.Charge(**self._common(account), **self._what(), **self._words())  # type: ignore[arg-type]
+        return commands.Charge(
+            **self._common(account),  # type: ignore[arg-type]
+            **self._what(),  # type: ignore[arg-type]
+            **self._words(),  # type: ignore[arg-type]
+            member=self._maybe(self.random.choice(("ann", "ben"))),  # type: ignore[arg-type]
+            actor=self.random.choice(("library", "key:1", "key:2")),
+            provider_cost_usd=self._cost(),  # type: ignore[arg-type]
+        )
 
     def _hold(self, account: str) -> Command:
         return commands.PlaceHold(
@@ -106,7 +113,12 @@ class Traffic:
     def _capture(self, account: str) -> Command:
         account, hold = self._some(self.holds, account, "h_none")
         amount = self._maybe(self.random.choice((0, self._amount(60))), 0.8)
-        return commands.Capture(**{**self._common(account), **self._words()}, hold=hold, amount=amount)  # type: ignore[arg-type]
+        return commands.Capture(
+            **{**self._common(account), **self._words()},  # type: ignore[arg-type]
+            hold=hold,
+            amount=amount,  # type: ignore[arg-type]
+            provider_cost_usd=self._cost(),  # type: ignore[arg-type]
+        )
 
     def _release(self, account: str) -> Command:
         account, hold = self._some(self.holds, account, "h_none")
@@ -134,10 +146,21 @@ class Traffic:
             **self._words(),  # type: ignore[arg-type]
             amount=self._amount(30),
             source=self.random.choice(("admin", "purchase", "bonus", "stripe")),
+            **self._price(),  # type: ignore[arg-type]
             priority=self.random.choice((1, 10, 100)),
             effective_at=starts,
             expires_at=ends,
         )
+
+    def _price(self) -> dict[str, object]:
+        """What was paid, in one currency or another, or nothing."""
+        if self.random.random() < 0.5:
+            return {}
+        paid = self.random.choice(("9.99", "0.000000000007", "0", f"{self.random.randint(1, 10**6)}.01"))
+        return {"paid": paid, "currency": self.random.choice(("USD", "USD", "EUR"))}
+
+    def _cost(self) -> object:
+        return self._maybe(self.random.choice(("0.0123", "0", f"0.{self.random.randint(1, 10**12 - 1):012d}")), 0.5)
 
     def _void(self, account: str) -> Command:
         account, grant = self._some(self.grants, account, "g_none")

@@ -81,6 +81,7 @@ async def _write(do: Scribe, clock: SetClock) -> None:
     await do(commands.Void(account="alice", grant=gone, key="void", reason="by mistake"))
     await do(commands.Refund(account="alice", transaction=charge, amount=NANOS // 2, key="refund"))
     words = {"description": "words", "metadata": "{}"}
+    await do.charge("alice", "TEXT", provider_cost_usd="0.0123")
     captured = await do.hold("alice", 10, key="hold", ttl_seconds=900, **words)
     await do(commands.Capture(account="alice", hold=captured, amount=12 * NANOS, key="capture"))
     released = await do.hold("alice", 4)

@@ -20,6 +20,8 @@ KEYS = {
     "transactions": ("account_id", "seq"),
     "idempotency_keys": ("account_id", "key"),
     "totals": ("slot", "day", "type", "skill", "model", "plan"),
+    "paid_totals": ("slot", "day", "type", "skill", "model", "plan", "currency", "costed"),
+    "lot_totals": ("slot", "source", "expires", "currency"),
 }
 CHOICES = {"status": ("closed", "active"), "state": ("released", "expired")}
 """Columns that take only some values."""

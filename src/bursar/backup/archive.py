@@ -33,6 +33,8 @@ LEDGER_TABLES: Final = (
     "transactions",
     "idempotency_keys",
     "totals",
+    "paid_totals",
+    "lot_totals",
     "logins",
     "identities",
     "media",
@@ -42,7 +44,7 @@ LEDGER_TABLES: Final = (
 TABLES: Final = (*CATALOGUE_TABLES, *LEDGER_TABLES)
 """Every table but the schema's version, each after those that it refers to."""
 
-SINCE: Final = {"identities": "0003"}
+SINCE: Final = {"identities": "0003", "paid_totals": "0004", "lot_totals": "0004"}
 """The revision that made a table, where it was not the first: an older backup does without."""
 
 Say: TypeAlias = Callable[[str, int], None]

@@ -21,6 +21,8 @@ from bursar.backup.archive import (
 from bursar.backup.databases import Database, check_schema, exclusive
 from bursar.core.errors import Conflict
 from bursar.store.migrate import migrate
+from bursar.store.url import open_store
+from bursar.totals import COUNTED_SINCE, repair
 
 COMPATIBILITY: Final = "compatible_from"
 """The one setting that belongs to the schema, not to the ledger."""
@@ -49,7 +51,19 @@ async def restore_backup(url: str, path: Path, *, force: bool = False, say: Say 
         if not force:
             await _refuse_ledger(database)
         await _load_all(database, path, manifest, say)
+    if manifest.revision < COUNTED_SINCE:
+        await _count_in(url)
     return manifest
+
+
+async def _count_in(url: str) -> None:
+    """What was backed up under an older schema is not in the newer totals."""
+    store = open_store(url)
+    try:
+        await store.open()
+        await repair(store)
+    finally:
+        await store.close()
 
 
 async def _refuse_ledger(database: Database) -> None:

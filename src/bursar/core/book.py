@@ -18,7 +18,7 @@ from msgspec.json import Encoder
 from bursar.core import chain
 from bursar.core.commands import Command
 from bursar.core.errors import GrantNotFound, HoldNotFound, Invalid, TransactionNotFound
-from bursar.core.model import Account, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.model import Account, Entries, Hold, Instant, Lot, Remembered, Transaction
 from bursar.core.money import MAX_NANOS, Nanos
 
 _encode = Encoder().encode
@@ -77,6 +77,7 @@ class Book:
         "holds",
         "keys",
         "lots",
+        "new_entries",
         "new_keys",
         "new_transactions",
         "refunds",
@@ -95,6 +96,7 @@ class Book:
         self.transactions: dict[int, Transaction | None] = {}
         self.refunds: dict[str, list[Transaction]] = {}
         self.new_transactions: list[Transaction] = []
+        self.new_entries: list[Entries] = []
         self.new_keys: list[Remembered] = []
         self.touched: Touched | None = Touched.NEW if new else None
         self.touched_lots: dict[str, Touched] = {}
@@ -293,6 +295,7 @@ class Book:
         transaction = Transaction(*canonical, description, metadata, key, salt, text, head)
         self.transactions[seq] = transaction
         self.new_transactions.append(transaction)
+        self.new_entries.append(entries)
         if refund_of is not None and refund_of in self.refunds:
             self.refunds[refund_of].append(transaction)
         if self.touched is None:

@@ -119,6 +119,7 @@ def give_back(
     if debt_paid:
         entries.append((None, debt_paid))
     book.spend(-amount)
+    facts: dict[str, object] = {} if charged.provider_cost_usd is None else {"cost_known": True}
     transaction = book.post(
         TransactionType.REFUND,
         amount,
@@ -132,7 +133,7 @@ def give_back(
         hold=charged.hold if detail is not None else None,
         refund_of=charged.id,
         member=charged.member,
-        detail=detail,
+        detail=facts | (detail or {}) or None,
         description=description,
     )
     for home in voided:

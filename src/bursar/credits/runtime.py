@@ -16,6 +16,7 @@ from bursar.settings import load_settings
 from bursar.store.base import Store
 from bursar.store.migrate import migrate
 from bursar.store.url import open_store
+from bursar.totals import count_in
 
 
 class Opening(Struct, frozen=True, kw_only=True):
@@ -54,10 +55,11 @@ class Opening(Struct, frozen=True, kw_only=True):
         except BaseException:
             await store.close()
             raise
-        await asyncio.to_thread(migrate, self.url)
+        applied = await asyncio.to_thread(migrate, self.url)
         store = open_store(self.url)
         try:
             await store.open()
+            await count_in(store, applied)
         except BaseException:
             await store.close()
             raise

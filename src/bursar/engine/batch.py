@@ -12,10 +12,10 @@ from bursar.core.book import Book, NotLoaded, Outcome, Touched
 from bursar.core.commands import Command, Transfer
 from bursar.core.errors import BursarError
 from bursar.core.machine import decide
-from bursar.core.model import Catalogue, Instant, Transaction
+from bursar.core.model import Catalogue, Instant
 from bursar.engine.doubt import Doubt
 from bursar.engine.loading import load_books, load_missing
-from bursar.store.base import Changes, TotalDelta, Tx
+from bursar.store.base import Changes, Tx
 
 log = logging.getLogger("bursar.engine")
 
@@ -23,7 +23,6 @@ Decided: TypeAlias = Outcome | BaseException
 Inspect: TypeAlias = Callable[[Book], None]
 """Looks at a book after each step and raises when it is not sound; tests and debug runs pass one."""
 
-DAY = 86_400_000_000
 NEW, AMOUNTS = Touched.NEW, Touched.AMOUNTS
 
 
@@ -142,7 +141,6 @@ def accounts_of(commands: list[Command]) -> list[str]:
 def collect(books: dict[str, Book]) -> Changes:
     """All that a batch writes."""
     changes = Changes()
-    totals: dict[tuple[int, str, str, str, str], list[int]] = {}
     for book in books.values():
         changes.keys += book.new_keys  # a no-op is remembered as well
         if book.touched is None:
@@ -160,12 +158,8 @@ def collect(books: dict[str, Book]) -> Changes:
                 changes.settled_holds.append(hold)
             else:
                 (changes.new_holds if touched is NEW else changes.holds).append(hold)
-        for row in book.new_transactions:
-            changes.transactions.append(row)
-            total = totals.setdefault(total_key(row), [0, 0])
-            total[0] += 1
-            total[1] += row.amount
-    changes.totals = [TotalDelta(*key, *total) for key, total in totals.items()]
+        changes.transactions += book.new_transactions
+        changes.tally.add_new(book.new_transactions, book.new_entries, book.lots)
     return changes
 
 
@@ -178,8 +172,3 @@ def _collect_account(book: Book, changes: Changes) -> None:
         changes.spent.append(book.account)
     else:
         changes.balances.append(book.account)
-
-
-def total_key(row: Transaction) -> tuple[int, str, str, str, str]:
-    """The row of the daily totals that a transaction counts in."""
-    return (row.effective_at // DAY, row.type, row.skill or "", row.model or "", row.plan or "")

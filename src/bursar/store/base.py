@@ -26,6 +26,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct, field
 
 from bursar.core.model import Account, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.tally import Tally
 
 T = TypeVar("T")
 Pair = tuple[str, str]
@@ -55,18 +56,6 @@ class Refused(StoreError):
     """The database does not take this data; nothing was written."""
 
 
-class TotalDelta(Struct, frozen=True):
-    """What one batch adds to one row of the daily totals; `day` counts days since 1970-01-01 UTC, '' is none."""
-
-    day: int
-    type: str
-    skill: str
-    model: str
-    plan: str
-    transactions: int
-    amount: int
-
-
 class Changes(Struct):
     """Everything one tx writes. An account, lot or hold stands in one list only."""
 
@@ -89,7 +78,8 @@ class Changes(Struct):
     """Anything else changed as well."""
     transactions: list[Transaction] = field(default_factory=list)
     keys: list[Remembered] = field(default_factory=list)
-    totals: list[TotalDelta] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    """What the transactions add to the totals."""
 
 
 class Tx(Protocol):

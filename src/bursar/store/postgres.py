@@ -43,9 +43,11 @@ from bursar.store.rows import (
     columns,
     ended_lot_of,
     lot_of,
+    lot_rows,
+    paid_rows,
     settled_hold_of,
     spent_of,
-    total_of,
+    total_rows,
 )
 from bursar.store.url import PostgresAddress
 
@@ -274,8 +276,9 @@ class PostgresTx:
         await self._copy(Hold, changes.new_holds)
         await self._copy(Transaction, changes.transactions)
         await self._copy(Remembered, changes.keys)
-        if changes.totals:
-            await self._run("add_totals", self._slot, *zip(*map(total_of, changes.totals), strict=True))
+        await self._count("add_totals", total_rows(changes.tally))
+        await self._count("add_paid_totals", paid_rows(changes.tally))
+        await self._count("add_lot_totals", lot_rows(changes.tally))
 
     async def fetch(self, name: str, *args: Any) -> list[tuple[Any, ...]]:
         return list(map(tuple, await self._run(name, *args)))
@@ -312,6 +315,10 @@ class PostgresTx:
         await self._run(name, *zip(*rows, strict=True))
         if _count(self._prepared[name]) != len(rows):
             raise StoreError(f"{name}: a row that was to change is not there")
+
+    async def _count(self, name: str, rows: list[Row]) -> None:
+        if rows:
+            await self._run(name, self._slot, *zip(*rows, strict=True))
 
     async def _copy(self, row_type: RowType, values: Sequence[msgspec.Struct]) -> None:
         if values:

@@ -2,7 +2,7 @@
 
 A block is a comment that says why, a line `-- name: lock_accounts`, and the statement. `{account}` (or
 `{a.account}` with a table's alias) stands for the columns of that row type in the order of its Struct, so
-that none is ever forgotten or swapped.
+that none is ever forgotten or swapped; `{counted}` and `{walked}` for some of a transaction.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
+from bursar.core.tally import Counted, Walked
 from bursar.store.rows import TABLES, columns
 
 Dialect: TypeAlias = Literal["sqlite", "postgres"]
@@ -20,7 +23,9 @@ Dialect: TypeAlias = Literal["sqlite", "postgres"]
 _NAME: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^--.*\n?", re.MULTILINE)
 _COLUMNS: Final = re.compile(r"\{(?:(\w+)\.)?(\w+)\}")
-_ROW_TYPES: Final = {row_type.__name__.lower(): row_type for row_type in TABLES}
+_ROW_TYPES: Final[dict[str, type[Struct]]] = {
+    row_type.__name__.lower(): row_type for row_type in (*TABLES, Counted, Walked)
+}
 
 
 @cache

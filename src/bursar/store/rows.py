@@ -5,14 +5,15 @@ The getters below name the columns of the narrow updates, in the order of the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from bursar.core.model import Account, Hold, Lot, Remembered, Transaction
-from bursar.store.base import TotalDelta
+from bursar.core.money import NANOS, PICOS
+from bursar.core.tally import Backed, Tally
 
 Row: TypeAlias = tuple[Any, ...]
 RowType: TypeAlias = type[Account] | type[Lot] | type[Hold] | type[Transaction] | type[Remembered]
@@ -25,8 +26,6 @@ TABLES: Final[dict[RowType, str]] = {
     Remembered: "idempotency_keys",
 }
 """The table of each row type."""
-
-NANOS_PER_CREDIT: Final = 10**9
 
 spent_of: Final[Callable[[Account], Row]] = attrgetter("account_id", "posted", "spent", "seq", "head", "recorded_at")
 """Parameters of `update_spent`."""
@@ -60,7 +59,7 @@ settled_hold_of: Final[Callable[[Hold], Row]] = attrgetter(
 """Parameters of `update_settled_holds`."""
 
 
-def columns(row_type: RowType) -> tuple[str, ...]:
+def columns(row_type: type[msgspec.Struct]) -> tuple[str, ...]:
     """The columns of a row type's table, in order."""
     return row_type.__struct_fields__
 
@@ -70,16 +69,31 @@ def as_rows(values: Iterable[msgspec.Struct]) -> list[Row]:
     return list(map(msgspec.structs.astuple, values))
 
 
-def total_of(delta: TotalDelta) -> Row:
+def total_rows(tally: Tally) -> list[Row]:
     """Parameters of `add_totals` after the slot; whole credits and the rest apart: no sum overflows."""
-    whole, nanos = divmod(delta.amount, NANOS_PER_CREDIT)
-    return (
-        delta.day,
-        delta.type,
-        delta.skill,
-        delta.model,
-        delta.plan,
-        delta.transactions,
-        whole,
-        nanos,
-    )
+    return [
+        (
+            *key,
+            total.transactions,
+            *divmod(total.amount, NANOS),
+            *divmod(total.owed, NANOS),
+            total.costed,
+            *divmod(total.costed_amount, NANOS),
+            *divmod(total.cost, PICOS),
+        )
+        for key, total in tally.totals.items()
+    ]
+
+
+def paid_rows(tally: Tally) -> list[Row]:
+    """Parameters of `add_paid_totals` after the slot."""
+    return _backed_rows(tally.paid)
+
+
+def lot_rows(tally: Tally) -> list[Row]:
+    """Parameters of `add_lot_totals` after the slot."""
+    return _backed_rows(tally.lots)
+
+
+def _backed_rows(sums: Mapping[Any, Backed]) -> list[Row]:
+    return [(*key, *divmod(sum_.amount, NANOS), *divmod(sum_.money, PICOS)) for key, sum_ in sums.items()]

@@ -26,15 +26,18 @@ from bursar.store.migrate import check_version, expected_revision
 from bursar.store.queries import load_queries
 from bursar.store.rows import (
     TABLES,
+    Row,
     RowType,
     as_rows,
     balance_of,
     columns,
     ended_lot_of,
     lot_of,
+    lot_rows,
+    paid_rows,
     settled_hold_of,
     spent_of,
-    total_of,
+    total_rows,
 )
 from bursar.store.url import SqliteAddress
 
@@ -195,9 +198,9 @@ class SqliteTx:
         self._insert(Hold, changes.new_holds)
         self._insert(Transaction, changes.transactions)
         self._insert(Remembered, changes.keys)
-        if changes.totals:
-            totals = [(SLOT, *total_of(delta)) for delta in changes.totals]
-            self._executemany(self._queries["add_totals"], totals)
+        self._count("add_totals", total_rows(changes.tally))
+        self._count("add_paid_totals", paid_rows(changes.tally))
+        self._count("add_lot_totals", lot_rows(changes.tally))
 
     async def fetch(self, name: str, *args: Any) -> list[tuple[Any, ...]]:
         return self._execute(self._queries[name], args).fetchall()
@@ -214,6 +217,9 @@ class SqliteTx:
     def _update(self, name: str, rows: Iterable[tuple[Any, ...]], count: int) -> None:
         if count and self._executemany(self._queries[name], rows).rowcount != count:
             raise StoreError(f"{name}: a row that was to change is not there")
+
+    def _count(self, name: str, rows: list[Row]) -> None:
+        self._executemany(self._queries[name], [(SLOT, *row) for row in rows])
 
     def _insert(self, row_type: RowType, values: Sequence[msgspec.Struct]) -> None:
         if values:

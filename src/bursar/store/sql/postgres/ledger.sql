@@ -155,14 +155,63 @@ FROM unnest(
 )
 WHERE h.account_id = w.account_id AND h.hold_id = w.hold_id;
 
--- Added to the rows of this writer's own slot: nobody else waits for them.
+-- Added to the rows of this writer's own slot: nobody else waits for them. A rest that reaches one whole is carried over:
+-- it never overflows.
 -- name: add_totals
-INSERT INTO totals AS t (slot, day, type, skill, model, plan, transactions, credits, nanos)
-SELECT $1::integer, date '1970-01-01' + w.day, w.type, w.skill, w.model, w.plan, w.transactions, w.credits, w.nanos
+INSERT INTO totals AS t (
+    slot, day, type, skill, model, plan, transactions, credits, nanos, owed_credits, owed_nanos, costed, costed_credits,
+    costed_nanos, cost_usd, cost_picos
+)
+SELECT
+    $1::integer, date '1970-01-01' + w.day, w.type, w.skill, w.model, w.plan, w.transactions, w.credits, w.nanos,
+    w.owed_credits, w.owed_nanos, w.costed, w.costed_credits, w.costed_nanos, w.cost_usd, w.cost_picos
 FROM unnest(
-    $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[]
-) AS w (day, type, skill, model, plan, transactions, credits, nanos)
+    $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[]
+) AS w (
+    day, type, skill, model, plan, transactions, credits, nanos, owed_credits, owed_nanos, costed, costed_credits,
+    costed_nanos, cost_usd, cost_picos
+)
 ON CONFLICT (slot, day, type, skill, model, plan) DO UPDATE SET
     transactions = t.transactions + excluded.transactions,
-    credits = t.credits + excluded.credits,
-    nanos = t.nanos + excluded.nanos;
+    credits = t.credits + excluded.credits + (t.nanos + excluded.nanos) / 1000000000,
+    nanos = (t.nanos + excluded.nanos) % 1000000000,
+    owed_credits = t.owed_credits + excluded.owed_credits + (t.owed_nanos + excluded.owed_nanos) / 1000000000,
+    owed_nanos = (t.owed_nanos + excluded.owed_nanos) % 1000000000,
+    costed = t.costed + excluded.costed,
+    costed_credits = t.costed_credits + excluded.costed_credits
+        + (t.costed_nanos + excluded.costed_nanos) / 1000000000,
+    costed_nanos = (t.costed_nanos + excluded.costed_nanos) % 1000000000,
+    cost_usd = t.cost_usd + excluded.cost_usd + (t.cost_picos + excluded.cost_picos) / 1000000000000,
+    cost_picos = (t.cost_picos + excluded.cost_picos) % 1000000000000;
+
+-- The paid part of them, likewise.
+-- name: add_paid_totals
+INSERT INTO paid_totals AS t (
+    slot, day, type, skill, model, plan, currency, costed, credits, nanos, money, picos
+)
+SELECT
+    $1::integer, date '1970-01-01' + w.day, w.type, w.skill, w.model, w.plan, w.currency, w.costed, w.credits, w.nanos,
+    w.money, w.picos
+FROM unnest(
+    $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::bigint[],
+    $10::bigint[], $11::bigint[], $12::bigint[]
+) AS w (day, type, skill, model, plan, currency, costed, credits, nanos, money, picos)
+ON CONFLICT (slot, day, type, skill, model, plan, currency, costed) DO UPDATE SET
+    credits = t.credits + excluded.credits + (t.nanos + excluded.nanos) / 1000000000,
+    nanos = (t.nanos + excluded.nanos) % 1000000000,
+    money = t.money + excluded.money + (t.picos + excluded.picos) / 1000000000000,
+    picos = (t.picos + excluded.picos) % 1000000000000;
+
+-- What is owed by source and expiry, likewise.
+-- name: add_lot_totals
+INSERT INTO lot_totals AS t (slot, source, expires, currency, credits, nanos, money, picos)
+SELECT $1::integer, w.source, w.expires, w.currency, w.credits, w.nanos, w.money, w.picos
+FROM unnest(
+    $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[]
+) AS w (source, expires, currency, credits, nanos, money, picos)
+ON CONFLICT (slot, source, expires, currency) DO UPDATE SET
+    credits = t.credits + excluded.credits + (t.nanos + excluded.nanos) / 1000000000,
+    nanos = (t.nanos + excluded.nanos) % 1000000000,
+    money = t.money + excluded.money + (t.picos + excluded.picos) / 1000000000000,
+    picos = (t.picos + excluded.picos) % 1000000000000;

@@ -60,12 +60,7 @@ ORDER BY account_id LIMIT $2::bigint;
 -- name: count_accounts
 SELECT count(*) FROM accounts;
 
--- The days from $1 to before $2, over all writers' slots; an amount is credits * 10^9 + nanos.
--- name: sum_totals
-SELECT
-    day - date '1970-01-01' AS day, type, skill, model, plan, sum(transactions)::bigint AS transactions,
-    sum(credits)::bigint AS credits, sum(nanos)::bigint AS nanos
-FROM totals
-WHERE day >= date '1970-01-01' + $1::integer AND day < date '1970-01-01' + $2::integer
-GROUP BY totals.day, type, skill, model, plan
-ORDER BY totals.day, type, skill, model, plan;
+-- One account's own reports: its transactions before a seq $2, newest first.
+-- name: walk_transactions
+SELECT {walked} FROM transactions WHERE account_id = $1::text AND seq < $2::bigint
+ORDER BY account_id DESC, seq DESC LIMIT $3::bigint;

@@ -27,21 +27,38 @@ ORDER BY account_id, key LIMIT $3::bigint;
 -- The totals of all slots together, to be compared with what the transactions say.
 -- name: scan_totals
 SELECT
-    day - date '1970-01-01' AS day, type, skill, model, plan, sum(transactions)::bigint AS transactions,
-    sum(credits)::bigint AS credits, sum(nanos)::bigint AS nanos
+    day - date '1970-01-01' AS day, type, skill, model, plan,
+    sum(transactions)::bigint AS transactions, sum(credits)::bigint AS credits, sum(nanos)::bigint AS nanos,
+    sum(owed_credits)::bigint AS owed_credits, sum(owed_nanos)::bigint AS owed_nanos, sum(costed)::bigint AS costed,
+    sum(costed_credits)::bigint AS costed_credits, sum(costed_nanos)::bigint AS costed_nanos, sum(cost_usd)::bigint AS cost_usd,
+    sum(cost_picos)::bigint AS cost_picos
 FROM totals
 GROUP BY totals.day, type, skill, model, plan
 ORDER BY totals.day, type, skill, model, plan;
 
--- What the totals must be, as far as accounts after $1 up to $2 make them.
--- name: sum_transactions
+-- The paid part of them.
+-- name: scan_paid_totals
 SELECT
-    (effective_at AT TIME ZONE 'UTC')::date - date '1970-01-01' AS day, type, coalesce(skill, '') AS skill,
-    coalesce(model, '') AS model, coalesce(plan, '') AS plan, count(*) AS transactions,
-    sum(amount / 1000000000)::bigint AS credits, sum(amount % 1000000000)::bigint AS nanos
-FROM transactions
-WHERE account_id > $1::text AND account_id <= $2::text
-GROUP BY 1, 2, 3, 4, 5;
+    day - date '1970-01-01' AS day, type, skill, model, plan, currency, costed, sum(credits)::bigint AS credits, sum(nanos)::bigint AS nanos,
+    sum(money)::bigint AS money, sum(picos)::bigint AS picos
+FROM paid_totals
+GROUP BY paid_totals.day, type, skill, model, plan, currency, costed
+ORDER BY paid_totals.day, type, skill, model, plan, currency, costed;
+
+-- What is owed by source and expiry.
+-- name: scan_lot_totals
+SELECT
+    source, expires, currency, sum(credits)::bigint AS credits, sum(nanos)::bigint AS nanos, sum(money)::bigint AS money,
+    sum(picos)::bigint AS picos
+FROM lot_totals
+GROUP BY source, expires, currency
+ORDER BY source, expires, currency;
+
+-- Everybody's transactions after an account and a seq, as much of them as the totals are made of.
+-- name: scan_counted
+SELECT {counted} FROM transactions
+WHERE (account_id, seq) > ($1::text, $2::bigint)
+ORDER BY account_id, seq LIMIT $3::bigint;
 
 -- Transactions whose account row is gone.
 -- name: orphan_transactions

@@ -101,11 +101,41 @@ UPDATE holds SET
     digest = ?24
 WHERE account_id = ?1 AND hold_id = ?2;
 
--- Added to the rows of this writer's own slot.
+-- Added to the rows of this writer's own slot. A rest that reaches one whole is carried over: it never overflows.
 -- name: add_totals
-INSERT INTO totals (slot, day, type, skill, model, plan, transactions, credits, nanos)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+INSERT INTO totals (
+    slot, day, type, skill, model, plan, transactions, credits, nanos, owed_credits, owed_nanos, costed, costed_credits,
+    costed_nanos, cost_usd, cost_picos
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
 ON CONFLICT (slot, day, type, skill, model, plan) DO UPDATE SET
     transactions = transactions + excluded.transactions,
-    credits = credits + excluded.credits,
-    nanos = nanos + excluded.nanos;
+    credits = credits + excluded.credits + (nanos + excluded.nanos) / 1000000000,
+    nanos = (nanos + excluded.nanos) % 1000000000,
+    owed_credits = owed_credits + excluded.owed_credits + (owed_nanos + excluded.owed_nanos) / 1000000000,
+    owed_nanos = (owed_nanos + excluded.owed_nanos) % 1000000000,
+    costed = costed + excluded.costed,
+    costed_credits = costed_credits + excluded.costed_credits + (costed_nanos + excluded.costed_nanos) / 1000000000,
+    costed_nanos = (costed_nanos + excluded.costed_nanos) % 1000000000,
+    cost_usd = cost_usd + excluded.cost_usd + (cost_picos + excluded.cost_picos) / 1000000000000,
+    cost_picos = (cost_picos + excluded.cost_picos) % 1000000000000;
+
+-- The paid part of them, likewise.
+-- name: add_paid_totals
+INSERT INTO paid_totals (slot, day, type, skill, model, plan, currency, costed, credits, nanos, money, picos)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT (slot, day, type, skill, model, plan, currency, costed) DO UPDATE SET
+    credits = credits + excluded.credits + (nanos + excluded.nanos) / 1000000000,
+    nanos = (nanos + excluded.nanos) % 1000000000,
+    money = money + excluded.money + (picos + excluded.picos) / 1000000000000,
+    picos = (picos + excluded.picos) % 1000000000000;
+
+-- What is owed by source and expiry, likewise.
+-- name: add_lot_totals
+INSERT INTO lot_totals (slot, source, expires, currency, credits, nanos, money, picos)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+ON CONFLICT (slot, source, expires, currency) DO UPDATE SET
+    credits = credits + excluded.credits + (nanos + excluded.nanos) / 1000000000,
+    nanos = (nanos + excluded.nanos) % 1000000000,
+    money = money + excluded.money + (picos + excluded.picos) / 1000000000000,
+    picos = (picos + excluded.picos) % 1000000000000;

@@ -57,12 +57,7 @@ ORDER BY account_id LIMIT ?2;
 -- name: count_accounts
 SELECT count(*) FROM accounts;
 
--- The days from ?1 to before ?2, over all writers' slots; an amount is credits * 10^9 + nanos.
--- name: sum_totals
-SELECT
-    day, type, skill, model, plan, sum(transactions) AS transactions,
-    sum(credits) AS credits, sum(nanos) AS nanos
-FROM totals
-WHERE day >= ?1 AND day < ?2
-GROUP BY day, type, skill, model, plan
-ORDER BY day, type, skill, model, plan;
+-- One account's own reports: its transactions before a seq ?2, newest first.
+-- name: walk_transactions
+SELECT {walked} FROM transactions WHERE account_id = ?1 AND seq < ?2
+ORDER BY account_id DESC, seq DESC LIMIT ?3;

@@ -27,21 +27,38 @@ ORDER BY account_id, key LIMIT ?3;
 -- The totals of all slots together, to be compared with what the transactions say.
 -- name: scan_totals
 SELECT
-    day, type, skill, model, plan, sum(transactions) AS transactions,
-    sum(credits) AS credits, sum(nanos) AS nanos
+    day, type, skill, model, plan,
+    sum(transactions) AS transactions, sum(credits) AS credits, sum(nanos) AS nanos,
+    sum(owed_credits) AS owed_credits, sum(owed_nanos) AS owed_nanos, sum(costed) AS costed,
+    sum(costed_credits) AS costed_credits, sum(costed_nanos) AS costed_nanos, sum(cost_usd) AS cost_usd,
+    sum(cost_picos) AS cost_picos
 FROM totals
 GROUP BY day, type, skill, model, plan
 ORDER BY day, type, skill, model, plan;
 
--- What the totals must be, as far as accounts after ?1 up to ?2 make them.
--- name: sum_transactions
+-- The paid part of them.
+-- name: scan_paid_totals
 SELECT
-    effective_at / 86400000000 AS day, type, coalesce(skill, '') AS skill, coalesce(model, '') AS model,
-    coalesce(plan, '') AS plan, count(*) AS transactions,
-    sum(amount / 1000000000) AS credits, sum(amount % 1000000000) AS nanos
-FROM transactions
-WHERE account_id > ?1 AND account_id <= ?2
-GROUP BY 1, 2, 3, 4, 5;
+    day, type, skill, model, plan, currency, costed, sum(credits) AS credits, sum(nanos) AS nanos,
+    sum(money) AS money, sum(picos) AS picos
+FROM paid_totals
+GROUP BY day, type, skill, model, plan, currency, costed
+ORDER BY day, type, skill, model, plan, currency, costed;
+
+-- What is owed by source and expiry.
+-- name: scan_lot_totals
+SELECT
+    source, expires, currency, sum(credits) AS credits, sum(nanos) AS nanos, sum(money) AS money,
+    sum(picos) AS picos
+FROM lot_totals
+GROUP BY source, expires, currency
+ORDER BY source, expires, currency;
+
+-- Everybody's transactions after an account and a seq, as much of them as the totals are made of.
+-- name: scan_counted
+SELECT {counted} FROM transactions
+WHERE (account_id, seq) > (?1, ?2)
+ORDER BY account_id, seq LIMIT ?3;
 
 -- Transactions whose account row is gone.
 -- name: orphan_transactions
