@@ -14,6 +14,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bursar.accounting.shapes import (
+        LiabilitiesReport,
+        Liability,
+        MarginRow,
+        RateReport,
+        Report,
+        StatementLine,
+        StatementReport,
+        StatementSum,
+        UsageRow,
+        Window,
+    )
     from bursar.answers import (
         ENCODER,
         AccountAnswer,
@@ -71,6 +83,18 @@ if TYPE_CHECKING:
     from bursar.verify import Verdict
 
 _HOMES = {
+    "bursar.accounting.shapes": (
+        "LiabilitiesReport",
+        "Liability",
+        "MarginRow",
+        "RateReport",
+        "Report",
+        "StatementLine",
+        "StatementReport",
+        "StatementSum",
+        "UsageRow",
+        "Window",
+    ),
     "bursar.answers": (
         "AccountAnswer",
         "BalanceAnswer",
@@ -164,7 +188,10 @@ __all__ = [
     "InsufficientCredits",
     "Invalid",
     "Kind",
+    "LiabilitiesReport",
+    "Liability",
     "LotAnswer",
+    "MarginRow",
     "NotFound",
     "NotMigrated",
     "NotRefundable",
@@ -177,17 +204,24 @@ __all__ = [
     "PriceAnswer",
     "PriceRule",
     "QuoteAnswer",
+    "RateReport",
     "Receipt",
     "RefundExceedsCharge",
+    "Report",
     "SkillAnswer",
     "SkillDisabled",
     "SkillNotFound",
     "Slice",
+    "StatementLine",
+    "StatementReport",
+    "StatementSum",
     "TransactionNotFound",
     "TransferReceipt",
     "Unavailable",
     "Usage",
+    "UsageRow",
     "Verdict",
+    "Window",
     "load_preset",
 ]
 

@@ -6,12 +6,8 @@ first, by the same command that a job would use. A cursor is opaque, and belongs
 
 from __future__ import annotations
 
-import csv
-import io
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, TypeVar
 
 from msgspec import DecodeError, Struct
@@ -55,6 +51,7 @@ from bursar.core.model import (
     TransactionType,
 )
 from bursar.engine import Engine
+from bursar.spreadsheet import lines
 from bursar.store.base import Tx
 
 A = TypeVar("A")
@@ -139,7 +136,7 @@ async def list_transactions(
     before = _decode_cursor("transactions", int, cursor)
     _check_limit(limit)
     if cursor is None:
-        await _write_due(engine, account)
+        await write_due(engine, account)
     rows = await _fetch(
         engine,
         account,
@@ -158,7 +155,7 @@ async def find_receipt(engine: Engine, receipts: Receipts, account: str, transac
     seq = seq_of(transaction)
 
     async def work(tx: Tx) -> list[Transaction]:
-        await _require_account(tx, account)
+        await require_account(tx, account)
         return await tx.transactions([(account, seq)]) if seq else []
 
     rows = [row for row in await engine.store.read(work) if row.id == transaction]
@@ -181,7 +178,7 @@ async def list_holds(
     after = _decode_cursor("holds", str, cursor)
     _check_limit(limit)
     if cursor is None:
-        await _write_due(engine, account)
+        await write_due(engine, account)
     rows = await _fetch(engine, account, "list_holds", (state, after, limit + 1), Hold)
     return _page("holds", rows, limit, make_hold, lambda hold: hold.hold_id)
 
@@ -189,7 +186,7 @@ async def list_holds(
 async def find_hold(engine: Engine, account: str, hold: str) -> HoldAnswer:
     """One hold as it stands now. Raises `AccountNotFound`, `HoldNotFound`."""
     text.check_name("hold", hold)
-    await _write_due(engine, account)
+    await write_due(engine, account)
 
     async def work(tx: Tx) -> list[Hold]:
         return await tx.holds([(account, hold)])
@@ -207,7 +204,7 @@ async def list_grants(
     after = _decode_cursor("grants", str, cursor)
     _check_limit(limit)
     if cursor is None:
-        await _write_due(engine, account)
+        await write_due(engine, account)
     rows = await _fetch(engine, account, "list_lots", (after, limit + 1), Lot)
     return _page("grants", rows, limit, make_grant, lambda lot: lot.lot_id)
 
@@ -257,34 +254,25 @@ STATEMENT_COLUMNS = (
 
 
 async def statement_csv(
-    engine: Engine, receipts: Receipts, account: str, wanted: Filter | None = None
+    engine: Engine, receipts: Receipts, account: str, wanted: Filter | None = None, *, limit: int | None = None
 ) -> AsyncIterator[str]:
-    """One account's whole statement as CSV, newest first, a page of lines at a time. Raises `AccountNotFound`."""
-    cursor: str | None = None
+    """One account's transactions as CSV, newest first, a page of lines at a time: all, or at most `limit`.
+
+    Raises `AccountNotFound`.
+    """
+    if limit is not None and limit < 1:
+        raise Invalid("limit", "must be more than zero")
+    cursor, left = None, limit
     head: Iterable[Iterable[str]] = [STATEMENT_COLUMNS]
     while True:
-        page = await list_transactions(engine, receipts, account, wanted, cursor=cursor, limit=MAX_LIMIT)
-        lines = io.StringIO(newline="")
-        rows = ([_cell(getattr(receipt, column)) for column in STATEMENT_COLUMNS] for receipt in page.data)
-        writer = csv.writer(lines)
-        writer.writerows(head)
-        writer.writerows(rows)
-        yield lines.getvalue()
+        size = MAX_LIMIT if left is None else min(left, MAX_LIMIT)
+        page = await list_transactions(engine, receipts, account, wanted, cursor=cursor, limit=size)
+        rows = ([getattr(receipt, column) for column in STATEMENT_COLUMNS] for receipt in page.data)
+        yield lines([*head, *rows])
         head, cursor = [], page.next_cursor
-        if cursor is None:
+        left = None if left is None else left - len(page.data)
+        if cursor is None or left == 0:
             return
-
-
-def _cell(value: object) -> str:
-    """A value as a spreadsheet reads it; text that it would take for a formula is quoted."""
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=None).isoformat() + "Z"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    shown = str(value)
-    return f"'{shown}" if isinstance(value, str) and shown.startswith(("=", "+", "-", "@", "\t", "\r")) else shown
 
 
 async def _view(engine: Engine, account: str) -> Book:
@@ -292,12 +280,12 @@ async def _view(engine: Engine, account: str) -> Book:
     return await engine.view(account)
 
 
-async def _write_due(engine: Engine, account: str) -> None:
+async def write_due(engine: Engine, account: str) -> None:
     """Have what is due on the account written, if anything is. Raises `AccountNotFound`."""
     text.check_id("account", account)
 
     async def work(tx: Tx) -> tuple[Account, Instant, bool]:
-        row = await _require_account(tx, account)
+        row = await require_account(tx, account)
         now = engine.clock.now() if engine.clock is not None else (await tx.clock())[0]
         return row, now, bool(row.open_holds and await tx.due_holds([account], now))
 
@@ -313,14 +301,15 @@ async def _fetch(
     async def work(tx: Tx) -> list[R]:
         rows = await tx.fetch(query, account, *args)
         if not rows:
-            await _require_account(tx, account)
+            await require_account(tx, account)
         return [row_type(*row) for row in rows]
 
     text.check_id("account", account)
     return await engine.store.read(work)
 
 
-async def _require_account(tx: Tx, account: str) -> Account:
+async def require_account(tx: Tx, account: str) -> Account:
+    """The account's row. Raises `AccountNotFound`."""
     rows = await tx.accounts([account])
     if not rows:
         raise AccountNotFound(account)

@@ -117,3 +117,41 @@ def test_lists_come_in_pages(on_sqlite: Bursar) -> None:
     assert rest["next_cursor"] is None
     assert [row["id"] for row in on_sqlite.ok("accounts", "list", "--query", "BO").rows] == ["bob"]
     assert on_sqlite.refused("accounts", "list", "--limit", "1001")["field"] == "limit"
+
+
+def test_reports(bursar: Bursar) -> None:
+    bursar.ok("accounts", "open", "alice", "--no-plan")
+    bursar.ok("grant", "alice", "10", "--source", "purchase", "--paid", "5", "--currency", "USD")
+    bursar.ok("charge", "alice", "4", "--member", "ann", "--model", "m", "--provider-cost-usd", "0.5")
+    [row] = bursar.ok("report", "usage", "--by", "model").rows
+    assert (row["model"], row["charges"], row["used"], row["paid"]) == ("m", "1", "4", "4")
+    [row] = bursar.ok("report", "usage", "--account", "alice", "--by", "member,actor").rows
+    assert (row["member"], row["actor"], row["used"]) == ("ann", "cli", "4")
+    assert bursar.get("report", "margin", "--by", "")["data"][0]["margin_usd"] == "1.5"
+    assert bursar.get("report", "liabilities")["basis"] == [{"amount": "3", "currency": "USD"}]
+    assert bursar.ok("report", "liabilities").fields["owed"] == "6"
+    assert bursar.ok("report", "rate", "--account", "alice").fields["available"] == "6"
+    shown = bursar.ok("report", "statement", "alice", "--since", "2026-01-01").fields
+    assert (shown["opening"], shown["closing"]) == ("0", "6")
+    lines = bursar.ok("report", "statement", "alice", "--since", "2026-01-01T00:00:00Z", "--csv").out.splitlines()
+    assert [line.split(",")[2] for line in lines[1:]] == ["CLOSING", "CONSUMPTION", "PURCHASE", "OPENING"]
+    assert bursar.ok("report", "usage", "--by", "", "--csv").out.splitlines()[1].startswith("1,4,0,0,4,4,0,0,2 USD")
+    assert bursar.ok("recount").fields == {"rows": "0"}
+
+
+def test_a_report_that_means_nothing_is_refused(on_sqlite: Bursar) -> None:
+    on_sqlite.ok("accounts", "open", "alice")
+    assert on_sqlite("report", "usage", "--since", "yesterday").code == 2
+    assert on_sqlite("report", "statement", "alice", "--since", "now").code == 2
+    assert on_sqlite.refused("report", "usage", "--by", "colour")["code"] == "invalid"
+    assert on_sqlite.refused("report", "statement", "nobody", "--since", "2026-01-01")["code"] == "account_not_found"
+
+
+def test_a_page_of_a_report_says_where_the_next_begins(on_sqlite: Bursar) -> None:
+    on_sqlite.ok("accounts", "open", "alice")
+    for model in ("a", "b"):
+        on_sqlite.ok("charge", "alice", "1", "--model", model)
+    shown = on_sqlite.ok("report", "usage", "--by", "model", "--limit", "1")
+    assert [row["model"] for row in shown.rows] == ["a"]
+    cursor = shown.err.split()[-1]
+    assert [row["model"] for row in on_sqlite.ok("report", "usage", "--by", "model", "--cursor", cursor).rows] == ["b"]

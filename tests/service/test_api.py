@@ -383,3 +383,95 @@ async def test_the_proof_names_what_is_wrong(service: Service) -> None:
     assert answer["sound"] is False
     found = answer["verdict"]["findings"][0]
     assert (found["table"], found["account"], found["row"]) == ("transactions", "alice", 1)
+
+
+# Reports
+
+
+async def test_reports_of_everybody_are_an_administrators(each_service: Service) -> None:
+    await each_service.account("alice", 100)
+    await each_service.account("bob", 100)
+    paid = {"amount": 10, "source": "purchase", "priority": 1, "paid": {"amount": "2.5", "currency": "USD"}}
+    assert (await each_service.admin.post(f"{V1}/accounts/alice/grants", json=paid)).status_code == 201
+    charge = {"skill": "IMAGE_GENERATION", "model": "m", "member": "ann", "provider_cost_usd": "0.02"}
+    for name in ("alice", "bob"):
+        assert (await each_service.admin.post(f"{V1}/accounts/{name}/charges", json=charge)).status_code == 201
+
+    async def get(path: str, **query: Any) -> Any:
+        answer = await each_service.admin.get(V1 + path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    [row] = (await get("/reports/usage", by="skill,model"))["data"]
+    assert (row["skill"], row["model"], row["day"]) == ("IMAGE_GENERATION", "m", None)
+    assert (row["charges"], row["used"], row["paid"], row["free"]) == (2, 10, 5, 5)
+    assert row["revenue"] == [{"amount": "1.25", "currency": "USD"}]
+    [row] = (await get("/reports/margin", by=""))["data"]
+    assert (row["costed"], row["provider_cost_usd"], row["margin_usd"]) == (2, "0.04", "1.21")
+    owed = await get("/reports/liabilities")
+    assert (owed["owed"], owed["debt"], owed["basis"]) == (200, 0, [{"amount": "1.25", "currency": "USD"}])
+    assert [window["days"] for window in (await get("/reports/rate"))["windows"]] == [1, 7, 30]
+    exported = await each_service.admin.get(f"{V1}/reports/usage.csv", params={"by": "plan"})
+    assert exported.headers["content-type"].startswith("text/csv")
+    assert exported.text.splitlines()[0] == "plan,charges,charged,refunds,refunded,used,paid,free,debt,revenue"
+    assert exported.text.splitlines()[1] == ",2,10,0,0,10,5,5,0,1.25 USD"
+    for path in ("/reports/margin.csv", "/reports/liabilities.csv"):
+        assert len((await each_service.admin.get(V1 + path)).text.splitlines()) > 1
+    for client in (await each_service.key("service"), await each_service.key("account", "alice")):
+        for path in ("usage", "usage.csv", "margin", "margin.csv", "rate", "liabilities", "liabilities.csv"):
+            assert (await client.get(f"{V1}/reports/{path}")).status_code == 403
+
+
+async def test_an_account_reads_its_own_reports(each_service: Service) -> None:
+    await each_service.account("alice", 100)
+    alice = await each_service.key("account", "alice")
+    for member in ("ann", "ben"):
+        body = {"amount": 2, "member": member}
+        assert (await each_service.admin.post(f"{V1}/accounts/alice/charges", json=body)).status_code == 201
+    mine = f"{V1}/accounts/alice"
+    rows = (await alice.get(f"{mine}/reports/usage", params={"by": "member"})).json()["data"]
+    assert [(row["member"], row["used"]) for row in rows] == [("ann", 2), ("ben", 2)]
+    page = (await alice.get(f"{mine}/reports/usage", params={"by": "member", "limit": 1})).json()
+    rest = (await alice.get(f"{mine}/reports/usage", params={"by": "member", "cursor": page["next_cursor"]})).json()
+    assert [row["member"] for row in [*page["data"], *rest["data"]]] == ["ann", "ben"]
+    text = (await alice.get(f"{mine}/reports/usage.csv", params={"by": "member"})).text
+    assert [line.split(",")[0] for line in text.splitlines()] == ["member", "ann", "ben"]
+    assert (await alice.get(f"{mine}/reports/rate")).json()["available"] == 96
+    for since in ("2026-01-01", "2026-01-01T00:00:00Z"):
+        shown = (await alice.get(f"{mine}/statement", params={"since": since})).json()
+        assert (shown["opening"], shown["closing"], len(shown["lines"])) == (0, 96, 3)
+    lines = (await alice.get(f"{mine}/statement.csv", params={"since": "2026-01-01"})).text.splitlines()
+    assert [line.split(",")[2] for line in lines] == [
+        "type", "CLOSING", "CONSUMPTION", "CONSUMPTION", "ADMIN", "OPENING",
+    ]  # fmt: skip
+
+
+async def test_a_report_that_means_nothing_is_refused_by_field(service: Service) -> None:
+    await service.account("alice")
+    for path, query, field in (
+        ("/reports/usage", {"since": "yesterday"}, "since"),
+        ("/reports/usage", {"since": "2026-02-30"}, "since"),
+        ("/reports/usage", {"since": "2026-01-02", "until": "2026-01-01"}, "until"),
+        ("/reports/usage.csv", {"by": "colour"}, "by"),
+        ("/reports/margin", {"skill": "text"}, "skill"),
+        ("/reports/margin", {"limit": "0"}, "limit"),
+        ("/reports/liabilities", {"cursor": "x"}, "cursor"),
+        ("/accounts/alice/reports/usage", {"by": "key"}, "by"),
+        ("/accounts/alice/statement", {}, "since"),
+        ("/accounts/alice/statement", {"since": "2026-01-01T00:00:00"}, "since"),
+        ("/accounts/alice/statement", {"since": "9999-12-31"}, "until"),
+    ):
+        answer = await service.admin.get(V1 + path, params=query)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), (path, query, answer.text)
+        assert field in str(answer.json()), (path, query, answer.text)
+
+
+async def test_a_csv_of_transactions_has_no_more_lines_than_asked_for(service: Service) -> None:
+    await service.account("alice", 100)
+    for _ in range(3):
+        assert (await service.admin.post(f"{V1}/accounts/alice/charges", json={"amount": 1})).status_code == 201
+    path = f"{V1}/accounts/alice/transactions.csv"
+    assert len((await service.admin.get(path)).text.splitlines()) == 5
+    assert len((await service.admin.get(path, params={"limit": 2})).text.splitlines()) == 3
+    assert len((await service.admin.get(path, params={"limit": 2_000})).text.splitlines()) == 5
+    assert (await service.admin.get(path, params={"limit": 0})).status_code == 422

@@ -89,6 +89,7 @@ def may(caller: Caller, permission: Permission, account: str) -> bool:
         (Permission.READ_CATALOGUE, True, True, False, False),
         (Permission.CHANGE_CATALOGUE, False, False, False, False),
         (Permission.KEYS, False, False, True, False),
+        (Permission.REPORT, False, False, False, False),
         (Permission.PROVE, False, False, False, False),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bursar.cli import accounts, bench, keys, secrets, skills, spending, upkeep
+from bursar.cli import accounts, bench, keys, report, secrets, skills, spending, upkeep
 from bursar.cli.session import command
 
 app = typer.Typer(
@@ -38,7 +38,9 @@ command(app, "set")(accounts.set_credits)
 app.add_typer(skills.app, name="skills")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(report.app, name="report")
 command(app, "verify")(upkeep.verify)
+command(app, "recount")(upkeep.recount)
 command(app, "backup")(upkeep.backup)
 command(app, "restore")(upkeep.restore)
 command(app, "bench")(bench.bench)

@@ -1,4 +1,4 @@
-"""`bursar serve`, `migrate`, `verify`, `backup`, `restore`."""
+"""`bursar serve`, `migrate`, `verify`, `recount`, `backup`, `restore`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ def migrate(session: Session) -> None:
     """Bring the database's schema up; a new database is made."""
     from bursar.store.migrate import expected_revision
     from bursar.store.migrate import migrate as run
+    from bursar.totals import count_in
 
     settings = session.settings()
     applied = run(settings.url)
+    session.on_store(lambda store: count_in(store, applied))
     session.show({"database": settings.shown_url, "revision": expected_revision(), "applied": applied})
 
 
@@ -46,6 +48,16 @@ def verify(
 ) -> None:
     """Recompute every row by the rules; exit code 1 names table, account and row of what is wrong."""
     show_verdict(session, prove(session, account), {})
+
+
+def recount(session: Session) -> None:
+    """Make the totals of the reports what the transactions say, beside a running server.
+
+    They are so by themselves. It is for after an upgrade during which processes of the release before still wrote.
+    """
+    from bursar.totals import repair
+
+    session.show(session.on_store(repair))
 
 
 def backup(

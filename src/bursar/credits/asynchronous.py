@@ -17,6 +17,7 @@ from bursar.credits.accounts import AsyncAccounts
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.giving import AsyncGiving
 from bursar.credits.ports import LoopPort, Port
+from bursar.credits.reporting import AsyncReports
 from bursar.credits.runtime import Opening, prepare
 from bursar.credits.spending import AsyncSpending
 from bursar.engine import Engine
@@ -40,6 +41,7 @@ class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving):
         super().__init__(port)
         self.skills = AsyncSkills(port)
         self.plans = AsyncPlans(port)
+        self.reports = AsyncReports(port)
 
     @classmethod
     def open(

@@ -13,6 +13,7 @@ from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.driving import Blocking, blocking
 from bursar.credits.holding import AsyncHold, Hold
+from bursar.credits.reporting import AsyncReports
 from bursar.credits.runtime import prepare
 from bursar.credits.threads import ThreadPort
 
@@ -38,6 +39,16 @@ class Plans(Blocking[AsyncPlans]):
     list = blocking(AsyncPlans.list)
     get = blocking(AsyncPlans.get)
     put = blocking(AsyncPlans.put)
+
+
+class Reports(Blocking[AsyncReports]):
+    """What the ledger adds up to: `AsyncReports`, blocking."""
+
+    usage = blocking(AsyncReports.usage)
+    margin = blocking(AsyncReports.margin)
+    rate = blocking(AsyncReports.rate)
+    liabilities = blocking(AsyncReports.liabilities)
+    statement = blocking(AsyncReports.statement)
 
 
 def _held(
@@ -68,6 +79,7 @@ class Credits(Blocking[AsyncCredits]):
         self._port = port
         self.skills = Skills(self._twin.skills)
         self.plans = Plans(self._twin.plans)
+        self.reports = Reports(self._twin.reports)
 
     @classmethod
     def open(

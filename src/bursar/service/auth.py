@@ -59,6 +59,8 @@ class Permission(StrEnum):
     READ_CATALOGUE = "read_catalogue"
     CHANGE_CATALOGUE = "change_catalogue"
     KEYS = "keys"
+    REPORT = "report"
+    """What everybody together used, earned and is owed."""
     PROVE = "prove"
     """Verify, and the server's own numbers."""
 
@@ -82,6 +84,7 @@ WHO_MAY: Final[dict[Permission, dict[Role, Reach]]] = {
     Permission.READ_CATALOGUE: {Role.ADMIN: Reach.ANY, Role.SERVICE: Reach.ANY},
     Permission.CHANGE_CATALOGUE: {Role.ADMIN: Reach.ANY},
     Permission.KEYS: {Role.ADMIN: Reach.ANY, Role.ACCOUNT: Reach.OWN},
+    Permission.REPORT: {Role.ADMIN: Reach.ANY},
     Permission.PROVE: {Role.ADMIN: Reach.ANY},
 }
 """A role that is absent may not."""

@@ -7,9 +7,11 @@ return answer(await here.credits.balance(account))
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
 from msgspec import Struct
 
 from bursar.answers import ENCODER
@@ -109,6 +111,19 @@ def answer(value: object, status: int = 200, *, replayed: bool = False) -> Respo
     if replayed:
         response.headers[REPLAYED[0].decode()] = REPLAYED[1].decode()
     return response
+
+
+async def answer_csv(name: str, pages: AsyncIterator[str]) -> Response:
+    """A file of CSV. Its first page is read before the answer begins: what is refused is refused with its status."""
+    first = await anext(pages)
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_chain(first, pages), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+async def _chain(first: str, pages: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for page in pages:
+        yield page
 
 
 def answers(shape: Any, status: int = 200, *, takes: type[Struct] | None = None) -> dict[str, Any]:

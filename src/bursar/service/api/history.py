@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from fastapi.responses import StreamingResponse
 
 from bursar.answers import GrantAnswer, HoldAnswer, Page, Receipt
 from bursar.core.model import HoldState, TransactionType
@@ -14,7 +12,7 @@ from bursar.reports import Filter, statement_csv
 from bursar.reports import list_transactions as list_page
 from bursar.service.auth import Permission
 from bursar.service.context import Here
-from bursar.service.depends import AccountId, Cursor, Limit, May, answer, answers, path_name, query_text
+from bursar.service.depends import AccountId, Cursor, Limit, May, answer, answer_csv, answers, path_name, query_text
 from bursar.service.wire import some_instant
 
 router = APIRouter(tags=["accounts"])
@@ -31,14 +29,12 @@ async def list_transactions_csv(
     skill: str | None = None,
     since: Since = None,
     until: Until = None,
+    limit: Annotated[int | None, Query(ge=1, description="At most so many; else all")] = None,
 ) -> Response:
     """The history as CSV, newest first."""
     wanted = Filter(type, query_text("skill", skill), some_instant("since", since), some_instant("until", until))
-    pages = statement_csv(here.engine, here.receipts, account, wanted)
-    # The first page is read before the answer begins, so that what is refused is refused with its status.
-    first = await anext(pages)
-    headers = {"Content-Disposition": 'attachment; filename="transactions.csv"'}
-    return StreamingResponse(_chain(first, pages), media_type="text/csv; charset=utf-8", headers=headers)
+    pages = statement_csv(here.engine, here.receipts, account, wanted, limit=limit)
+    return await answer_csv("transactions.csv", pages)
 
 
 @router.get("/accounts/{account}/transactions", **answers(Page[Receipt]), dependencies=[May(Permission.READ)])
@@ -90,9 +86,3 @@ async def list_grants(
 ) -> Response:
     """Grants and what is left of them."""
     return answer(await here.credits.grants(account, cursor=cursor, limit=limit))
-
-
-async def _chain(first: str, pages: AsyncIterator[str]) -> AsyncIterator[str]:
-    yield first
-    async for page in pages:
-        yield page
