@@ -26,7 +26,7 @@ from bursar.settings import Settings
 from tests.service.conftest import Service, opened, with_settings
 
 V1 = "/api/v1"
-PUBLIC = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/api/auth/register", "/api/auth/login"}
+PUBLIC = {"/openapi.json", "/docs", "/api/auth/register", "/api/auth/login"}
 PUBLIC |= {f"/api/auth/{path}" for path in ("providers", "signin/{provider}", "callback/{provider}", "signout")}
 PUBLIC |= {f"{prefix}{path}" for prefix in ("", V1) for path in ("/healthz", "/readyz", "/metrics")}
 

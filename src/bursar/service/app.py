@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
 from bursar.answers import ENCODER, Receipts
 from bursar.clock import test_clock_from
 from bursar.core.errors import BursarError, Invalid
 from bursar.credits import AsyncCredits
-from bursar.service import health, openapi
+from bursar.service import docs, health, openapi
 from bursar.service.api import accounts, batch, history, keys, proof, reports, skills
 from bursar.service.api.verbs import VERBS
 from bursar.service.attempts import Attempts
@@ -167,7 +168,9 @@ def _make_api(app: App) -> FastAPI:
         async with app.opened():
             yield
 
-    api = FastAPI(title="Bursar", version=version(), lifespan=lifespan, redoc_url=None, redirect_slashes=False)
+    api = FastAPI(
+        title="Bursar", version=version(), lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     for module in (accounts, history, skills, keys, reports, proof):
         api.include_router(module.router, prefix="/api/v1", responses=openapi.PROBLEMS)
     api.include_router(health.router, responses=openapi.PROBLEMS)
@@ -185,6 +188,11 @@ def _make_api(app: App) -> FastAPI:
 
     api.add_exception_handler(HTTPException, refuse_route)
     api.openapi = lambda: _document(api)  # type: ignore[method-assign]
+
+    @api.get("/docs", include_in_schema=False)
+    async def show_docs() -> HTMLResponse:
+        return HTMLResponse(docs.page(_document(api)), headers={"Content-Security-Policy": docs.CONTENT_POLICY})
+
     return api
 
 
