@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -12,7 +13,7 @@ from msgspec.structs import asdict, replace
 from bursar.core.errors import Invalid
 from bursar.core.model import Component, Price, Usage
 from bursar.core.money import MAX_NANOS, NANOS, STEPS, Rounding, format_credits, parse_credits
-from bursar.core.pricing import check_price, check_usage, cost, explain, flat_cost, make_price
+from bursar.core.pricing import check_price, check_usage, cost, explain, flat_cost, make_price, provider_cost
 
 MILLION = 1_000_000
 
@@ -292,6 +293,141 @@ def test_usage_adds_up_but_for_one_rounding(rule: Price, first: Usage, second: U
     assert apart - STEPS[rule.rounding] <= cost(rule, both) <= apart
 
 
+# --------------------------------------------------------------- by the length of the prompt, in US dollars
+
+
+def longer(credits: str, unit: str, above: int) -> Component:
+    return replace(per(credits, unit, MILLION), above=above)
+
+
+LONG = price(
+    per("1", "input_token", MILLION),
+    longer("2", "input_token", 200_000),
+    longer("4", "input_token", 500_000),
+    per("0.1", "cached_input_token", MILLION),
+    per("10", "output_token", MILLION),
+    longer("15", "output_token", 200_000),
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "credits"),
+    [
+        (Usage(input_tokens=200_000), "0.2"),
+        # One token more, and all of them cost twice as much.
+        (Usage(input_tokens=200_001), "0.400002"),
+        (Usage(input_tokens=500_000), "1"),
+        (Usage(input_tokens=500_001), "2.000004"),
+        # What was cached counts for the length; its own price has no other for a long prompt.
+        (Usage(input_tokens=100_000, cached_input_tokens=100_001), "0.2100001"),
+        (Usage(input_tokens=1, cache_write_tokens=200_000), "0.400002"),
+        (Usage(input_tokens=1, custom={"cache_write_1h_token": "200000"}), "0.400002"),
+        (Usage(input_tokens=1, custom={"input_audio_token": "200000"}), "0.400002"),
+        # What comes out does not, but costs what the length says.
+        (Usage(input_tokens=1, output_tokens=300_000), "3.000001"),
+        (Usage(input_tokens=200_001, output_tokens=100), "0.401502"),
+    ],
+)
+def test_a_longer_prompt_costs_more_all_of_it(usage: Usage, credits: str) -> None:
+    assert shown(LONG, usage) == credits
+
+
+def in_usd(*components: Component, usd_per_credit: str = "0.01", **fields: Any) -> Price:
+    return make_price("gpt-x", 1, components, usd_per_credit=usd_per_credit, source="a test", **fields)
+
+
+MODEL = in_usd(per("2.5", "input_token", MILLION), per("10", "output_token", MILLION))
+
+
+@pytest.mark.parametrize(
+    ("worth", "markup", "rounding", "credits"),
+    [
+        # 1234 x 0.0000025 = 0.003085; 567 x 0.00001 = 0.00567: 0.008755 dollars
+        ("1", "1", Rounding.NANO, "0.008755"),
+        ("0.01", "1", Rounding.NANO, "0.8755"),
+        ("0.01", "1.2", Rounding.NANO, "1.0506"),
+        ("0.01", "1.2", Rounding.CENT, "1.06"),
+        ("0.01", "1.2", Rounding.WHOLE, "2"),
+        # 0.008755 / 0.07 = 0.125071428571...: once rounded, at the very end
+        ("0.07", "1", Rounding.NANO, "0.125071429"),
+        ("25", "3", Rounding.NANO, "0.0010506"),
+    ],
+)
+def test_dollars_become_credits_at_the_very_end(worth: str, markup: str, rounding: Rounding, credits: str) -> None:
+    rule = in_usd(*MODEL.components, usd_per_credit=worth, markup=markup, rounding=rounding)
+    usage = Usage(input_tokens=1234, output_tokens=567)
+    assert shown(rule, usage) == credits
+    assert provider_cost(rule, usage) == "0.008755"
+
+
+def test_the_least_that_a_model_costs_is_in_credits() -> None:
+    rule = in_usd(*MODEL.components, minimum=parse_credits("3"))
+    assert shown(rule, Usage(input_tokens=1)) == "3"
+    assert shown(rule, Usage(input_tokens=20_000)) == "5"
+
+
+@given(prices(least=0), usages, st.sampled_from(["1", "0.01", "0.07", "33.333333333"]))
+def test_dollars_are_exact_before_they_are_rounded(rule: Price, usage: Usage, worth: str) -> None:
+    rule = replace(rule, usd_per_credit=worth, flat=None)
+    exact = exactly(rule, usage) / Fraction(worth)
+    assume(exact < MAX_NANOS - NANOS)
+    assert exact <= cost(rule, usage) < exact + STEPS[rule.rounding]
+
+
+@pytest.mark.parametrize(
+    ("usage", "field"),
+    [
+        (Usage(input_tokens=1, custom={"web_search": "1"}), "usage.custom.web_search"),
+        (Usage(input_tokens=1, images=1), "usage.images"),
+        (Usage(seconds="0.1"), "usage.seconds"),
+        (Usage(characters=1), "usage.characters"),
+    ],
+)
+def test_what_a_model_has_no_price_for_is_refused_and_never_free(usage: Usage, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        cost(MODEL, usage)
+    assert (refused.value.field, refused.value.reason) == (field, "the price of gpt-x has none for it")
+    assert provider_cost(MODEL, usage) is None
+
+
+def test_a_model_without_a_price_for_output_refuses_output() -> None:
+    rule = in_usd(per("1", "input_token", MILLION))
+    for usage in (Usage(output_tokens=1), Usage(reasoning_tokens=1), Usage(custom={"output_audio_token": "1"})):
+        with pytest.raises(Invalid):
+            cost(rule, usage)
+
+
+def test_a_bare_call_of_a_model_is_refused() -> None:
+    with pytest.raises(Invalid) as refused:
+        cost(MODEL)
+    assert refused.value.field == "usage"
+    assert provider_cost(MODEL, None) is None
+    assert provider_cost(in_usd(per("0.5", "call")), None, 3) == "1.5"
+
+
+def test_no_provider_is_paid_in_credits() -> None:
+    assert provider_cost(TOKENS, Usage(input_tokens=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "prices_there", "credits"),
+    [
+        ("cache_write_1h_token", ("cache_write_token",), "2"),
+        ("cache_write_1h_token", (), "1"),
+        ("cached_audio_token", ("input_audio_token", "cached_input_token"), "2"),
+        ("cached_audio_token", ("cached_input_token",), "2"),
+        ("cached_image_token", (), "1"),
+        ("input_video_token", (), "1"),
+        ("output_image_token", (), "9"),
+        ("output_audio_token", ("output_audio_token",), "2"),
+    ],
+)
+def test_a_kind_of_token_costs_what_its_kin_costs(unit: str, prices_there: tuple[str, ...], credits: str) -> None:
+    parts = [per(str(n + 2), name) for n, name in enumerate(prices_there)]
+    rule = price(per("1", "input_token"), per("9", "output_token"), *parts)
+    assert shown(rule, Usage(calls=0, custom={unit: "1"})) == credits
+
+
 # ------------------------------------------------------------------------------------------------ in words
 
 
@@ -309,6 +445,10 @@ def test_usage_adds_up_but_for_one_rounding(rule: Price, first: Usage, second: U
         (
             price(per("0.12", "image", size="1x1", quality="hd"), per("2", "image", 10, quality="hd")),
             "0.12 per image (1x1, hd) + 2 per 10 image (hd)",
+        ),
+        (
+            in_usd(per("2.5", "input_token", MILLION), longer("5", "input_token", 200_000), markup="1.2"),
+            "$2.5 per 1000000 input_token + $5 per 1000000 input_token (above 200000), x 1.2, at $0.01 a credit",
         ),
     ],
 )
@@ -344,6 +484,12 @@ CALL = Component("call", NANOS)
         ((Component("image", 1, 1, ""),), "components[0].size"),
         ((Component("image", 1, 1, "a" * 33),), "components[0].size"),
         ((Component("image", 1, 1, None, "h d"),), "components[0].quality"),
+        (tuple(Component(f"u{n}", 1) for n in range(40)), "components"),
+        ((Component("cache_write_1h_tokens", 1),), "components[0].unit"),
+        ((Component("input_token", 1, above=-1),), "components[0].above"),
+        ((Component("input_token", 1, above=5),), "components[0].above"),
+        ((CALL, Component("input_token", 1), *[Component("input_token", 2, above=5)] * 2), "components[3].unit"),
+        ((Component("image", 1), Component("image", 1, above=5)), "components[1].above"),
     ],
 )
 def test_components_that_make_no_sense(components: tuple[Component, ...], field: str) -> None:
@@ -431,3 +577,14 @@ def test_the_largest_usage_passes_the_check() -> None:
     )
     check_usage(largest)
     assert shown(price(Component("u31", 1)), largest) == "1000000"
+
+
+@pytest.mark.parametrize("worth", ["0", "-1", "nan", "1e7", "0.0000000001", "a cent", ""])
+def test_a_credit_is_worth_something(worth: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        in_usd(CALL, usd_per_credit=worth)
+    assert refused.value.field == "usd_per_credit"
+
+
+def test_what_a_credit_is_worth_is_kept_in_one_form() -> None:
+    assert in_usd(CALL, usd_per_credit="0.010").usd_per_credit == "0.01"

@@ -295,18 +295,24 @@ class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True)
 
 
 class Component(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """`credits` nano-credits for each `per` of `unit`; an image component may name a `size` and `quality`."""
+    """`credits` nano-credits for each `per` of `unit`; an image component may name a `size` and `quality`. One with
+    `above` takes the place of the unit's others in a call whose prompt has more tokens than that.
+    """
 
     unit: str
     credits: Nanos
     per: int = 1
     size: str | None = None
     quality: str | None = None
+    above: int = 0
 
 
 class Price(Struct, frozen=True):
-    """One version of what a skill costs. `markup` is a decimal factor; `flat` is the cost of one call where that is
-    all.
+    """One version of what a skill or model costs. `markup` is a decimal factor; `flat` is the cost of one call where
+    that is all. It holds from `valid_from` until before `valid_to`, where no later one does (`core.timeline`).
+
+    With `usd_per_credit` the components are in US dollars: `credits` is nano-dollars, divided by what a credit is
+    worth. `source` is where a model's price comes from (`own`, `genai-prices 0.2.3`); a skill's has none.
     """
 
     skill: str
@@ -317,10 +323,18 @@ class Price(Struct, frozen=True):
     markup: str = "1"
     created_at: Instant = 0
     flat: Nanos | None = None
+    valid_from: Instant = 0
+    valid_to: Instant | None = None
+    usd_per_credit: str | None = None
+    source: str | None = None
+
+
+Later: TypeAlias = tuple[tuple[Instant, Price], ...]
+"""The prices that take over at these instants, in their order."""
 
 
 class Skill(Struct, frozen=True):
-    """A named, priced thing that an app sells."""
+    """A named, priced thing that an app sells. `price` holds until the first of `later` takes over."""
 
     name: str
     display_name: str
@@ -328,6 +342,22 @@ class Skill(Struct, frozen=True):
     active: bool
     created_at: Instant
     price: Price
+    later: Later = ()
+
+
+class Model(Struct, frozen=True):
+    """A provider's model, whose calls may be priced by its name. The model `*` prices those that nobody knows.
+
+    `usd` is the price in US dollars, where there is one: what the provider takes, whatever the call is sold for.
+    """
+
+    name: str
+    active: bool
+    created_at: Instant
+    price: Price
+    later: Later = ()
+    usd: Price | None = None
+    usd_later: Later = ()
 
 
 class Plan(Struct, frozen=True):
@@ -347,12 +377,18 @@ class Plan(Struct, frozen=True):
 
 
 class Catalogue(Struct, frozen=True):
-    """Skills, prices and plans as they stand at one version; `prices` holds every version ever."""
+    """Skills, models, prices and plans as they stand at one version.
+
+    `prices` holds every version ever, by skill and version; a model's by None and version, for models share one
+    count of versions. `unpublished` are the models that this process has found no published price for.
+    """
 
     version: int
     skills: dict[str, Skill]
-    prices: dict[tuple[str, int], Price]
+    prices: dict[tuple[str | None, int], Price]
     plans: dict[str, Plan]
+    models: dict[str, Model] = field(default_factory=dict)
+    unpublished: set[str] = field(default_factory=set)
 
 
 def encode_json(value: object) -> str:

@@ -115,6 +115,11 @@ def portion(whole: int, part: int, of: int) -> int:
     return whole * part // of if of else 0
 
 
+def format_ratio(numerator: int, denominator: int) -> str:
+    """numerator/denominator (neither negative) as money: exact where 12 decimals suffice, else rounded half up."""
+    return format_money((2 * numerator * PICOS + denominator) // (2 * denominator))
+
+
 def _parse(value: object, largest: int) -> int:
     """Signed billionths within +-`largest`."""
     if isinstance(value, str):

@@ -1,13 +1,17 @@
 """Price rule x usage -> credits, and the rule in words.
 
-1. The cost is the exact sum over the components, times the markup, at least the minimum, rounded up once.
+1. The cost is the exact sum over the components, times the markup, at least the minimum, rounded up once. Where the
+   components are in US dollars, the sum is divided by what a credit is worth before it is rounded.
 2. The minimum holds for whatever was measured: a call, a token, an image. Nothing measured costs nothing.
-3. Cached and cache-write tokens cost what input tokens cost, and reasoning tokens what output tokens cost,
-   unless they have a component of their own. Any other unit that no component prices costs nothing.
+3. A kind of token that has no component of its own costs what its kin cost (`KIN`): cached and cache-write tokens
+   what input tokens cost, reasoning tokens what output tokens cost. Any other unit that no component prices costs
+   nothing where a skill is priced; where a model is, it is refused by name.
 4. Of the image components that fit the size and quality, the most specific prices them (a size weighs more
    than a quality); where a price has image components and none fits, the usage is refused.
-5. Never free by accident: a bare call of what is priced by usage alone is refused unless a minimum covers it,
-   and a plural of a built-in unit is no custom unit (`input_tokens` in a price is a slip).
+5. Of the components of a unit that name a length of the prompt (`above`), the highest that the prompt exceeds prices
+   all of the unit. The prompt is every input token, cached or written to a cache or not.
+6. Never free by accident: a bare call of what is priced by usage alone is refused unless a minimum covers it,
+   and a plural of a known unit is no custom unit (`input_tokens` in a price is a slip).
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from bursar.core.money import (
     Nanos,
     Rounding,
     format_credits,
+    format_ratio,
     parse_billionths,
     round_up,
 )
@@ -44,17 +49,33 @@ COUNTS: Final = {
 }
 """The built-in units that are counted, and the field of `Usage` that counts each; `second` is measured."""
 
-FALLBACKS: Final = {
-    "cached_input_token": "input_token",
-    "cache_write_token": "input_token",
-    "reasoning_token": "output_token",
+KIN: Final = {
+    "cached_input_token": ("input_token",),
+    "cache_write_token": ("input_token",),
+    "cache_write_1h_token": ("cache_write_token", "input_token"),
+    "input_audio_token": ("input_token",),
+    "input_image_token": ("input_token",),
+    "input_video_token": ("input_token",),
+    "cached_audio_token": ("input_audio_token", "cached_input_token", "input_token"),
+    "cached_image_token": ("input_image_token", "cached_input_token", "input_token"),
+    "cached_video_token": ("input_video_token", "cached_input_token", "input_token"),
+    "reasoning_token": ("output_token",),
+    "output_audio_token": ("output_token",),
+    "output_image_token": ("output_token",),
+    "output_video_token": ("output_token",),
 }
+"""The kinds of tokens, and whose price each has where it has none of its own; most are custom units of a usage."""
+
+PROMPT: Final = frozenset({"input_token"} | {unit for unit, kin in KIN.items() if "input_token" in kin})
+"""The tokens whose sum is the length of the prompt."""
+
 BUILT_IN: Final = frozenset(COUNTS) | {"second"}
 MAX_COUNT: Final = 10**15
 MAX_UNITS: Final = 32
 MAX_MARKUP: Final = 1_000
+MAX_USD: Final = 1_000_000
 
-_PLURALS = frozenset(f"{unit}s" for unit in BUILT_IN)
+_PLURALS = frozenset(f"{unit}s" for unit in BUILT_IN | KIN.keys())
 _UNIT = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _VARIANT = re.compile(r"[A-Za-z0-9_.:-]{1,32}")
 _ONE_CALL = Usage(calls=1)
@@ -72,12 +93,26 @@ def cost(price: Price, usage: Usage | None = None, quantity: int = 1) -> Nanos:
         total = price.flat * quantity
     else:
         total = round_up(*_exact(price, usage or _ONE_CALL, quantity), price.rounding)
-    if usage is None and not total and quantity and not _component(price, "call"):
+    if usage is None and not total and quantity and not _component(price, "call", 0):
         raise Invalid("usage", f"is needed: {price.skill} has no price per call")
     if total > MAX_NANOS:
         field = "quantity" if usage is None else "usage"
         raise Invalid(field, f"costs more than {format_credits(MAX_NANOS)} credits")
     return total
+
+
+def provider_cost(price: Price, usage: Usage | None, quantity: int = 1) -> str | None:
+    """What the provider takes for `usage` in US dollars, as decimal text; None where this price does not say.
+
+    It says so where its components are in US dollars, and price all that was measured.
+    """
+    if price.usd_per_credit is None or (usage is None and not _component(price, "call", 0)):
+        return None
+    try:
+        numerator, denominator, _ = _sum(price, usage or _ONE_CALL, quantity)
+    except Invalid:
+        return None
+    return format_ratio(numerator, denominator * NANOS * NANOS)
 
 
 def flat_cost(price: Price) -> Nanos | None:
@@ -95,9 +130,12 @@ def flat_cost(price: Price) -> Nanos | None:
 
 def explain(price: Price) -> str:
     """The rule as people read it: `3 per 1000 input_token + 1 per call, x 1.2, at least 0.01, up to 1`."""
-    parts = [" + ".join(_explain(component) for component in price.components)]
+    sign = "" if price.usd_per_credit is None else "$"
+    parts = [" + ".join(sign + _explain(component) for component in price.components)]
     if price.markup != "1":
         parts.append(f"x {price.markup}")
+    if price.usd_per_credit is not None:
+        parts.append(f"at ${price.usd_per_credit} a credit")
     if price.minimum:
         parts.append(f"at least {format_credits(price.minimum)}")
     if price.rounding != Rounding.NANO:
@@ -114,29 +152,60 @@ def make_price(
     minimum: Nanos = 0,
     markup: str = "1",
     created_at: int = 0,
+    usd_per_credit: str | None = None,
+    source: str | None = None,
 ) -> Price:
-    """A checked price with its canonical markup and its flat cost. Raises `Invalid` naming the field."""
+    """A checked price with its canonical markup and its flat cost, holding from `created_at` on. Raises `Invalid`
+    naming the field.
+    """
     parts = tuple(components)
     check_price(parts, rounding, minimum, markup)
-    markup = format_credits(_factor(markup))
-    price = Price(skill, version, parts, Rounding(rounding), minimum, markup, created_at)
+    price = Price(
+        skill,
+        version,
+        parts,
+        Rounding(rounding),
+        minimum,
+        format_credits(_factor(markup)),
+        created_at,
+        valid_from=created_at,
+        usd_per_credit=None if usd_per_credit is None else check_worth("usd_per_credit", usd_per_credit),
+        source=source,
+    )
     return replace(price, flat=flat_cost(price))
+
+
+def check_worth(field: str, usd_per_credit: str) -> str:
+    """What a credit is worth in US dollars, as canonical text. Raises `Invalid`."""
+    worth = _billionths(field, usd_per_credit, MAX_USD)
+    if not worth:
+        raise Invalid(field, "must be more than 0")
+    return format_credits(worth)
+
+
+def check_markup(field: str, markup: str) -> str:
+    """A markup as canonical text. Raises `Invalid`."""
+    factor = _billionths(field, markup, MAX_MARKUP)
+    if not factor:
+        raise Invalid(field, "must be more than 0")
+    return format_credits(factor)
 
 
 def check_price(components: tuple[Component, ...], rounding: str, minimum: Nanos, markup: str) -> None:
     """Refuse a rule that makes no sense. Raises `Invalid` naming the field: `components[2].credits`."""
     if not 1 <= len(components) <= MAX_UNITS:
         raise Invalid("components", f"must be 1 to {MAX_UNITS} of them")
-    variants = [(c.unit, c.size, c.quality) for c in components]
+    variants = [(c.unit, c.size, c.quality, c.above) for c in components]
     for index, component in enumerate(components):
         _check_component(f"components[{index}]", component)
         if variants[index] in variants[:index]:
             raise Invalid(f"components[{index}].unit", f"{component.unit} is priced twice")
+        if component.above and (component.unit, component.size, component.quality, 0) not in variants:
+            raise Invalid(f"components[{index}].above", f"{component.unit} has no price for a shorter prompt")
     if rounding not in list(Rounding):
         raise Invalid("rounding", f"must be one of {', '.join(Rounding)}")
     _check_count("minimum", minimum, 0, MAX_NANOS)
-    if not _factor(markup):
-        raise Invalid("markup", "must be more than 0")
+    check_markup("markup", markup)
 
 
 def check_usage(usage: Usage) -> None:
@@ -157,16 +226,34 @@ def check_usage(usage: Usage) -> None:
 
 def _exact(price: Price, usage: Usage, quantity: int) -> tuple[int, int]:
     """The cost before rounding, as numerator and denominator: exact whatever the units."""
-    numerator, denominator, measured = 0, 1, False
-    for unit, billionths in _measured(usage, quantity):
-        measured = True
-        component = _image(price, usage) if unit == "image" else _component(price, unit)
+    numerator, denominator, measured = _sum(price, usage, quantity)
+    if not measured:
+        return 0, denominator
+    numerator *= _factor(price.markup)
+    denominator *= NANOS * NANOS
+    if price.usd_per_credit is not None:
+        numerator *= NANOS
+        denominator *= _worth(price.usd_per_credit)
+    return max(numerator, price.minimum * denominator), denominator
+
+
+def _sum(price: Price, usage: Usage, quantity: int) -> tuple[int, int, bool]:
+    """The sum over the components in billionths of a nano, as numerator and denominator; whether there was anything
+    to price.
+    """
+    numerator, denominator = 0, 1
+    measured = list(_measured(usage, quantity))
+    prompt = 0
+    if any(component.above for component in price.components):
+        prompt = sum(billionths for unit, billionths in measured if unit in PROMPT) // NANOS
+    for unit, billionths in measured:
+        component = _image(price, usage) if unit == "image" else _component(price, unit, prompt)
         if component is not None:
             numerator = numerator * component.per + billionths * component.credits * denominator
             denominator *= component.per
-    numerator *= _factor(price.markup)
-    denominator *= NANOS * NANOS
-    return max(numerator, price.minimum * denominator) if measured else 0, denominator
+        elif price.source is not None and unit != "call":
+            raise Invalid(_field(unit), f"the price of {price.skill} has none for it")
+    return numerator, denominator, bool(measured)
 
 
 def _measured(usage: Usage, quantity: int) -> Iterator[tuple[str, int]]:
@@ -183,10 +270,18 @@ def _measured(usage: Usage, quantity: int) -> Iterator[tuple[str, int]]:
             yield unit, billionths
 
 
-def _component(price: Price, unit: str) -> Component | None:
-    own = next((c for c in price.components if c.unit == unit), None)
-    fallback = FALLBACKS.get(unit)
-    return own if own or fallback is None else _component(price, fallback)
+def _component(price: Price, unit: str, prompt: int) -> Component | None:
+    """What prices a unit in a call with so long a prompt: its own, or its kin's."""
+    for kin in (unit, *KIN.get(unit, ())):
+        own = [c for c in price.components if c.unit == kin and (prompt > c.above or not c.above)]
+        if own:
+            return own[0] if len(own) == 1 else max(own, key=lambda component: component.above)
+    return None
+
+
+def _field(unit: str) -> str:
+    """The field of a usage that measures a unit."""
+    return f"usage.{COUNTS.get(unit) or ('seconds' if unit == 'second' else f'custom.{unit}')}"
 
 
 def _image(price: Price, usage: Usage) -> Component | None:
@@ -202,7 +297,8 @@ def _image(price: Price, usage: Usage) -> Component | None:
 
 def _explain(component: Component) -> str:
     per = component.unit if component.per == 1 else f"{component.per} {component.unit}"
-    variant = ", ".join(filter(None, (component.size, component.quality)))
+    above = f"above {component.above}" if component.above else None
+    variant = ", ".join(filter(None, (component.size, component.quality, above)))
     return f"{format_credits(component.credits)} per {per}{variant and f' ({variant})'}"
 
 
@@ -212,8 +308,11 @@ def _check_component(field: str, component: Component) -> None:
     _check_count(f"{field}.per", component.per, 1, MAX_COUNT)
     _check_variant(f"{field}.size", component.size)
     _check_variant(f"{field}.quality", component.quality)
+    _check_count(f"{field}.above", component.above, 0, MAX_COUNT)
     if component.unit != "image" and (component.size or component.quality):
         raise Invalid(f"{field}.unit", "only an image has a size or quality")
+    if component.unit == "image" and component.above:
+        raise Invalid(f"{field}.above", "an image costs the same whatever the prompt")
 
 
 def _check_unit(field: str, unit: str) -> None:
@@ -237,6 +336,12 @@ def _check_variant(field: str, value: str | None) -> None:
 def _factor(markup: str) -> int:
     """Billionths of a markup."""
     return _billionths("markup", markup, MAX_MARKUP)
+
+
+@lru_cache(maxsize=256)
+def _worth(usd_per_credit: str) -> int:
+    """Billionths of a dollar."""
+    return _billionths("usd_per_credit", usd_per_credit, MAX_USD)
 
 
 def _billionths(field: str, text: str, maximum: int = MAX_COUNT) -> int:
