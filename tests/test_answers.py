@@ -86,11 +86,11 @@ def test_a_receipt_is_the_transaction_in_credits() -> None:
 
 
 def test_a_receipt_as_json_has_the_documented_fields_in_order() -> None:
-    text = ENCODER.encode(make_receipt(CHARGE, PriceRule(2, "1.5 per call"))).decode()
+    text = ENCODER.encode(make_receipt(CHARGE, PriceRule(2, "1.5 per call", "1e-9"))).decode()
     assert text == (
         '{"id":"tx_3_f0478c7f4a488998da3a","account":"alice","seq":3,"type":"CONSUMPTION","amount":-1.5,'
         '"posted_before":100,"posted_after":98.5,"available":88.5,"skill":"CHAT","model":"gpt-x",'
-        '"usage":{"output_tokens":12},"price":{"version":2,"rule":"1.5 per call"},'
+        '"usage":{"output_tokens":12},"price":{"version":2,"rule":"1.5 per call","rounding":"1e-9"},'
         '"lots":[{"grant_id":"g_1","amount":-1},{"grant_id":"g_2","amount":-0.3}],"debt":0.2,"hold":"h_1",'
         '"refund_of":null,"member":"bob","provider_cost_usd":"0.002","description":"A poem",'
         '"metadata":{"about":["the","sea"]},"actor":"app","source":"account:alice","destination":"skill:CHAT",'
@@ -175,7 +175,7 @@ def test_the_rule_of_a_price_version_is_put_into_words_once() -> None:
     shelf = Shelf(make_price("CHAT", 2, [Component("call", 1_500_000_000)]))
     shown = receipts(shelf)
     first, second = shown.of_all([CHARGE, CHARGE])
-    assert first.price == second.price == PriceRule(2, "1.5 per call")
+    assert first.price == second.price == PriceRule(2, "1.5 per call", "1e-9")
     assert shelf.asked == 1
 
 
@@ -287,7 +287,7 @@ def test_a_hold_as_json_has_the_documented_fields() -> None:
 def test_a_skill_shows_its_price_in_credits_and_in_words() -> None:
     parts = [Component("image", 5 * NANOS, size="1024x1024"), Component("image", 2 * NANOS)]
     price = make_price("DRAW", 3, parts, rounding="1", minimum=NANOS, markup="1.2", created_at=NOON)
-    shown = answers.make_skill(Skill("DRAW", "Draw", None, active=True, created_at=NOON, price=price))
+    shown = answers.make_skill(Skill("DRAW", "Draw", None, active=True, created_at=NOON, price=price), NOON)
     assert (shown.cost, shown.price.version, shown.price.minimum, shown.price.markup) == (None, 3, 1, "1.2")
     assert json.loads(ENCODER.encode(shown.price.components)) == [
         {"unit": "image", "credits": 5, "size": "1024x1024"},

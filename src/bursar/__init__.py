@@ -35,6 +35,9 @@ if TYPE_CHECKING:
         GrantReceipt,
         HoldAnswer,
         LotAnswer,
+        ModelAnswer,
+        ModelComponentAnswer,
+        ModelPriceAnswer,
         Page,
         Paid,
         PlanAnswer,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
         Receipt,
         SkillAnswer,
         Slice,
+        TermsAnswer,
         TransferReceipt,
     )
     from bursar.catalog import Preset
@@ -65,6 +69,8 @@ if TYPE_CHECKING:
         InsufficientCredits,
         Invalid,
         Kind,
+        ModelDisabled,
+        ModelNotFound,
         NotFound,
         NotMigrated,
         NotRefundable,
@@ -77,6 +83,7 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from bursar.core.invariants import Finding
+    from bursar.core.metering import usage_from_anthropic, usage_from_google, usage_from_openai
     from bursar.core.model import Usage
     from bursar.credits import AsyncCredits, AsyncHold, Credits, Hold
     from bursar.presets import load_preset
@@ -96,14 +103,17 @@ _HOMES = {
         "Window",
     ),
     "bursar.answers": (
+        "ENCODER",
         "AccountAnswer",
         "BalanceAnswer",
         "ComponentAnswer",
-        "ENCODER",
         "GrantAnswer",
         "GrantReceipt",
         "HoldAnswer",
         "LotAnswer",
+        "ModelAnswer",
+        "ModelComponentAnswer",
+        "ModelPriceAnswer",
         "Page",
         "Paid",
         "PlanAnswer",
@@ -113,6 +123,7 @@ _HOMES = {
         "Receipt",
         "SkillAnswer",
         "Slice",
+        "TermsAnswer",
         "TransferReceipt",
     ),
     "bursar.catalog": ("Preset",),
@@ -134,6 +145,8 @@ _HOMES = {
         "InsufficientCredits",
         "Invalid",
         "Kind",
+        "ModelDisabled",
+        "ModelNotFound",
         "NotFound",
         "NotMigrated",
         "NotRefundable",
@@ -146,6 +159,7 @@ _HOMES = {
         "Unavailable",
     ),
     "bursar.core.invariants": ("Finding",),
+    "bursar.core.metering": ("usage_from_anthropic", "usage_from_google", "usage_from_openai"),
     "bursar.core.model": ("Usage",),
     "bursar.credits": (
         "AsyncCredits",
@@ -192,6 +206,11 @@ __all__ = [
     "Liability",
     "LotAnswer",
     "MarginRow",
+    "ModelAnswer",
+    "ModelComponentAnswer",
+    "ModelDisabled",
+    "ModelNotFound",
+    "ModelPriceAnswer",
     "NotFound",
     "NotMigrated",
     "NotRefundable",
@@ -215,6 +234,7 @@ __all__ = [
     "StatementLine",
     "StatementReport",
     "StatementSum",
+    "TermsAnswer",
     "TransactionNotFound",
     "TransferReceipt",
     "Unavailable",
@@ -223,6 +243,9 @@ __all__ = [
     "Verdict",
     "Window",
     "load_preset",
+    "usage_from_anthropic",
+    "usage_from_google",
+    "usage_from_openai",
 ]
 
 

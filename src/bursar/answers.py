@@ -19,10 +19,12 @@ from bursar.catalog import Catalog
 from bursar.core.book import Book
 from bursar.core.model import (
     Account,
+    Component,
     Entries,
     Hold,
     Instant,
     Lot,
+    Model,
     Plan,
     Price,
     Skill,
@@ -33,6 +35,7 @@ from bursar.core.model import (
 from bursar.core.money import Nanos, to_number
 from bursar.core.periods import to_datetime
 from bursar.core.pricing import explain
+from bursar.core.timeline import price_at
 
 T = TypeVar("T")
 
@@ -53,10 +56,11 @@ class Slice(Struct, frozen=True, gc=False):
 
 
 class PriceRule(Struct, frozen=True, gc=False):
-    """Which version of a skill's price applied, and the rule in words."""
+    """Which version of a skill's or model's price applied, the rule in words, and up to which step it rounded."""
 
     version: int
     rule: str | None
+    rounding: str | None = None
 
 
 class Receipt(Struct, frozen=True, gc=False):
@@ -224,6 +228,7 @@ class ComponentAnswer(Struct, frozen=True, omit_defaults=True):
     per: int = 1
     size: str | None = None
     quality: str | None = None
+    above: int = 0
 
 
 class PriceAnswer(Struct, frozen=True):
@@ -238,6 +243,55 @@ class PriceAnswer(Struct, frozen=True):
     minimum: Number
     markup: str
     created_at: datetime
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+class ModelComponentAnswer(Struct, frozen=True, omit_defaults=True):
+    """US dollars, or credits, for each `per` of `unit`; in a call whose prompt has more than `above` tokens."""
+
+    unit: str
+    usd: Number | None = None
+    credits: Number | None = None
+    per: int = 1
+    size: str | None = None
+    quality: str | None = None
+    above: int = 0
+
+
+class ModelPriceAnswer(Struct, frozen=True):
+    """One version of what a model costs, and the rule in words; `source` is where it comes from. Versions are counted
+    for all models together.
+    """
+
+    model: str
+    version: int
+    rule: str
+    source: str | None
+    components: list[ModelComponentAnswer]
+    rounding: str
+    minimum: Number
+    markup: str
+    usd_per_credit: str | None
+    created_at: datetime
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+class ModelAnswer(Struct, frozen=True):
+    """A provider's model with the price that holds now. `*` stands for those that nobody knows."""
+
+    name: str
+    active: bool
+    price: ModelPriceAnswer
+    created_at: datetime
+
+
+class TermsAnswer(Struct, frozen=True):
+    """How a price in US dollars becomes credits: times `model_markup`, divided by `usd_per_credit`."""
+
+    usd_per_credit: str | None
+    model_markup: str
 
 
 class SkillAnswer(Struct, frozen=True):
@@ -278,11 +332,11 @@ class Receipts:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._rules: dict[tuple[str, int], PriceRule] = {}
+        self._rules: dict[tuple[str | None, int], PriceRule] = {}
 
     def of(self, transaction: Transaction) -> Receipt:
         """The receipt of a transaction."""
-        if transaction.price_version is None or transaction.skill is None:
+        if transaction.price_version is None:
             return make_receipt(transaction, None)
         key = (transaction.skill, transaction.price_version)
         return make_receipt(transaction, self._rules.get(key) or self._find_rule(*key))
@@ -291,12 +345,12 @@ class Receipts:
         """The receipts of these, in their order."""
         return [self.of(transaction) for transaction in transactions]
 
-    def _find_rule(self, skill: str, version: int) -> PriceRule:
+    def _find_rule(self, skill: str | None, version: int) -> PriceRule:
         price = self._catalog.current.prices.get((skill, version))
         if price is None:
             # Made by another process this very moment: right, but not known here in words yet.
             return PriceRule(version, None)
-        rule = self._rules[skill, version] = PriceRule(version, explain(price))
+        rule = self._rules[skill, version] = PriceRule(version, explain(price), price.rounding.value)
         return rule
 
 
@@ -438,17 +492,55 @@ def make_price(price: Price) -> PriceAnswer:
         price.version,
         explain(price),
         None if price.flat is None else to_number(price.flat),
-        [ComponentAnswer(c.unit, to_number(c.credits), c.per, c.size, c.quality) for c in price.components],
+        [ComponentAnswer(c.unit, to_number(c.credits), c.per, c.size, c.quality, c.above) for c in price.components],
         price.rounding.value,
         to_number(price.minimum),
         price.markup,
         to_datetime(price.created_at),
+        to_datetime(price.valid_from),
+        _moment(price.valid_to),
     )
 
 
-def make_skill(skill: Skill) -> SkillAnswer:
+def make_model_price(price: Price) -> ModelPriceAnswer:
+    """A model's price, shown."""
+    return ModelPriceAnswer(
+        price.skill,
+        price.version,
+        explain(price),
+        price.source,
+        [_make_model_component(component, usd=price.usd_per_credit is not None) for component in price.components],
+        price.rounding.value,
+        to_number(price.minimum),
+        price.markup,
+        price.usd_per_credit,
+        to_datetime(price.created_at),
+        to_datetime(price.valid_from),
+        _moment(price.valid_to),
+    )
+
+
+def _make_model_component(component: Component, *, usd: bool) -> ModelComponentAnswer:
+    amount = to_number(component.credits)
+    return ModelComponentAnswer(
+        component.unit,
+        amount if usd else None,
+        None if usd else amount,
+        component.per,
+        component.size,
+        component.quality,
+        component.above,
+    )
+
+
+def make_model(model: Model, now: Instant) -> ModelAnswer:
+    """A model with the price that holds now, shown."""
+    return ModelAnswer(model.name, model.active, make_model_price(price_at(model, now)), to_datetime(model.created_at))
+
+
+def make_skill(skill: Skill, now: Instant) -> SkillAnswer:
     """A skill with the price that holds now, shown."""
-    price = make_price(skill.price)
+    price = make_price(price_at(skill, now))
     return SkillAnswer(
         skill.name,
         skill.display_name,

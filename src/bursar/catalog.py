@@ -1,17 +1,17 @@
-"""Skills, prices and plans as they stand now.
+"""Skills, models, prices and plans as they stand now.
 
 One write path: every change moves the catalogue's version in its own tx, first of all, so that writers follow one
 another and every process sees with its next batch that something changed. A price is never changed: a new one is a new
-version. Whoever decides asks `fresh` inside the deciding tx; whoever only shows may use `current`.
+version. Whoever decides asks `fresh` inside the deciding tx; whoever only shows may use `current`. What changes models
+stands in `bursar.models`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
 
 from msgspec import Struct
-from msgspec.json import Decoder
+from msgspec.structs import replace
 
 from bursar.core import text
 from bursar.core.errors import (
@@ -22,9 +22,11 @@ from bursar.core.errors import (
     PlanNotFound,
     SkillNotFound,
 )
-from bursar.core.model import Catalogue, Component, Instant, Plan, Price, Skill, encode_json
+from bursar.core.model import Catalogue, Component, Instant, Plan, Price, Skill
 from bursar.core.money import MAX_NANOS, Nanos, Rounding
-from bursar.core.pricing import make_price
+from bursar.core.pricing import check_markup, check_worth, make_price
+from bursar.core.timeline import dated
+from bursar.pricebook import add_price, read_models, read_skills, skill_versions
 from bursar.store.base import CommitInDoubt, Contention, LockTimeout, Store, Tx
 
 ATTEMPTS = 5
@@ -36,43 +38,50 @@ MAX_PRIORITY = 1_000
 
 EMPTY = Catalogue(0, {}, {}, {})
 
-_decode_components = Decoder(tuple[Component, ...]).decode
+USD_PER_CREDIT = "usd_per_credit"
+MODEL_MARKUP = "model_markup"
+"""Settings of the catalogue: what a credit is worth where a model's price is in US dollars, and the factor on it."""
 
 Change = Callable[[Tx, Catalogue], Awaitable[None]]
 
 
 class Preset(Struct, frozen=True):
-    """What a new catalogue begins with. `unit` is what credits are called, `default_plan` what a new account gets."""
+    """What a new catalogue begins with. `unit` is what credits are called, `default_plan` what a new account gets;
+    `usd_per_credit` and `model_markup` turn what providers take for their models into credits.
+    """
 
     name: str
     unit: str = "credits"
     default_plan: str | None = None
     plans: tuple[Plan, ...] = ()
     skills: tuple[Skill, ...] = ()
+    usd_per_credit: str | None = None
+    model_markup: str = "1"
 
 
 class Catalog:
     """The catalogue of one store. `current` is what was loaded last, in this process."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.current = EMPTY
         self.unit = "credits"
         self.default_plan: str | None = None
+        self.unpublished: set[str] = set()
 
     async def load(self) -> Catalogue:
         """Read everything, and what the first preset said of unit and default plan."""
 
         async def work(tx: Tx) -> Catalogue:
-            self.unit = await _setting(tx, "unit") or self.unit
-            self.default_plan = await _setting(tx, "default_plan")
+            self.unit = await get_setting(tx, "unit") or self.unit
+            self.default_plan = await get_setting(tx, "default_plan")
             return await _read(tx)
 
-        return self._keep(await self._store.read(work))
+        return self._keep(await self.store.read(work))
 
     async def newest(self) -> Catalogue:
         """`current`, loaded anew only when its version has moved: one small read otherwise."""
-        return await self._store.read(self._fresh_by_itself)
+        return await self.store.read(self._fresh_by_itself)
 
     async def fresh(self, tx: Tx, version: int) -> Catalogue:
         """The catalogue at `version`, which the tx has read, or later: `current` or read through the tx."""
@@ -84,6 +93,8 @@ class Catalog:
         """Begin with this preset, unless some preset or hand was here before. Whether it was this one."""
         for plan in preset.plans:
             check_plan(plan)
+        worth = None if preset.usd_per_credit is None else check_worth(USD_PER_CREDIT, preset.usd_per_credit)
+        markup = check_markup(MODEL_MARKUP, preset.model_markup)
         began = False
 
         async def change(tx: Tx, catalogue: Catalogue) -> None:
@@ -94,12 +105,15 @@ class Catalog:
             await _put_setting(tx, "unit", preset.unit)
             if preset.default_plan is not None:
                 await _put_setting(tx, "default_plan", preset.default_plan)
+            if worth is not None:
+                await _put_setting(tx, USD_PER_CREDIT, worth)
+            await _put_setting(tx, MODEL_MARKUP, markup)
             for plan in preset.plans:
                 await _put_plan(tx, plan, now)
             for skill in preset.skills:
                 await _add_skill(tx, skill, now)
 
-        await self._change(change)
+        await self.change(change)
         await self.load()
         return began
 
@@ -127,7 +141,7 @@ class Catalog:
                 raise AlreadyExists("skill", name)
             await _add_skill(tx, skill, now)
 
-        return (await self._change(change)).skills[name]
+        return (await self.change(change)).skills[name]
 
     async def update_skill(
         self,
@@ -150,7 +164,7 @@ class Catalog:
                 skill.active if active is None else active,
             )
 
-        return (await self._change(change)).skills[name]
+        return (await self.change(change)).skills[name]
 
     async def set_price(
         self,
@@ -161,25 +175,36 @@ class Catalog:
         rounding: str = Rounding.NANO,
         minimum: Nanos = 0,
         markup: str = "1",
+        valid_from: Instant | None = None,
+        valid_to: Instant | None = None,
         now: Instant,
     ) -> Price:
-        """A new version, which holds for the very next charge in every process. Raises `SkillNotFound`, `Invalid`."""
+        """A new version. It holds for the very next charge in every process, or from `valid_from` on; until before
+        `valid_to`, when the one before it holds again. Raises `SkillNotFound`, `Invalid`.
+        """
         parts = price_parts(cost, components)
+        price = make_price(name, 1, parts, rounding=rounding, minimum=minimum, markup=markup, created_at=now)
 
         async def change(tx: Tx, catalogue: Catalogue) -> None:
-            version = find_skill(catalogue, name).price.version + 1
-            price = make_price(name, version, parts, rounding=rounding, minimum=minimum, markup=markup, created_at=now)
-            await _add_price(tx, price)
+            nonlocal price
+            find_skill(catalogue, name)
+            versions = skill_versions(catalogue, name)
+            price = dated(price, versions, valid_from, valid_to)
+            price = replace(price, version=versions[-1].version + 1)
+            await add_price(tx, price)
 
-        return (await self._change(change)).skills[name].price
+        return (await self.change(change)).prices[name, price.version]
 
     async def put_plan(self, plan: Plan, now: Instant) -> Plan:
         """A new plan, or an existing one changed; what was granted under it stays as it was. Raises `Invalid`."""
         check_plan(plan)
-        return (await self._change(lambda tx, _: _put_plan(tx, plan, now))).plans[plan.name]
+        return (await self.change(lambda tx, _: _put_plan(tx, plan, now))).plans[plan.name]
 
-    async def _change(self, change: Change) -> Catalogue:
-        """Move the version, which locks the catalogue, then make the change; again where others were in the way."""
+    async def change(self, change: Change) -> Catalogue:
+        """Move the version, which locks the catalogue, then make the change; again where others were in the way.
+
+        Every change comes this way. Raises what the change raises, `Overloaded`, `DatabaseUnavailable`.
+        """
 
         async def work(tx: Tx) -> Catalogue:
             await tx.execute("bump_catalogue")
@@ -188,7 +213,7 @@ class Catalog:
 
         for _ in range(ATTEMPTS):
             try:
-                return self._keep(await self._store.write(work))
+                return self._keep(await self.store.write(work))
             except (Contention, LockTimeout):
                 continue
             except CommitInDoubt:
@@ -200,6 +225,7 @@ class Catalog:
 
     def _keep(self, catalogue: Catalogue) -> Catalogue:
         """Remember what was read, unless somebody read a later one meanwhile."""
+        catalogue = replace(catalogue, unpublished=self.unpublished)
         if catalogue.version >= self.current.version:
             self.current = catalogue
         return catalogue
@@ -293,22 +319,12 @@ async def _read(tx: Tx) -> Catalogue:
 
 
 async def _read_once(tx: Tx, version: int) -> Catalogue:
-    # Rows in order of version: the last price of a skill is its own.
-    prices = [_to_price(row) for row in await tx.fetch("list_prices")]
-    latest = {price.skill: price for price in prices}
-    skills = {
-        row[0]: Skill(row[0], row[1], row[2], bool(row[3]), row[4], latest[row[0]])
-        for row in await tx.fetch("list_skills")
-        if row[0] in latest
-    }
+    skills, prices = await read_skills(tx)
+    models, model_prices = await read_models(tx)
     plans = {row[0]: Plan(*row) for row in await tx.fetch("list_plans")}
-    return Catalogue(version, skills, {(price.skill, price.version): price for price in prices}, plans)
-
-
-def _to_price(row: tuple[Any, ...]) -> Price:
-    skill, version, components, rounding, minimum, markup, created_at, flat = row
-    parts = _decode_components(components)
-    return Price(skill, version, parts, Rounding(rounding), minimum, markup, created_at, flat)
+    versions: dict[tuple[str | None, int], Price] = {(price.skill, price.version): price for price in prices}
+    versions |= {(None, price.version): price for price in model_prices}
+    return Catalogue(version, skills, versions, plans, models)
 
 
 async def _version(tx: Tx) -> int:
@@ -318,21 +334,7 @@ async def _version(tx: Tx) -> int:
 
 async def _add_skill(tx: Tx, skill: Skill, now: Instant) -> None:
     await tx.execute("insert_skill", skill.name, skill.display_name, skill.description, skill.active, now)
-    await _add_price(tx, skill.price, now)
-
-
-async def _add_price(tx: Tx, price: Price, now: Instant | None = None) -> None:
-    await tx.execute(
-        "insert_price",
-        price.skill,
-        price.version,
-        encode_json(price.components),
-        price.rounding.value,
-        price.minimum,
-        price.markup,
-        price.created_at if now is None else now,
-        price.flat,
-    )
+    await add_price(tx, replace(skill.price, created_at=now, valid_from=now))
 
 
 async def _put_plan(tx: Tx, plan: Plan, now: Instant) -> None:
@@ -350,7 +352,8 @@ async def _put_plan(tx: Tx, plan: Plan, now: Instant) -> None:
     )
 
 
-async def _setting(tx: Tx, name: str) -> str | None:
+async def get_setting(tx: Tx, name: str) -> str | None:
+    """A small fact about the catalogue, kept as text."""
     rows = await tx.fetch("get_setting", name)
     return rows[0][0] if rows else None
 

@@ -37,6 +37,7 @@ from bursar.core.errors import (
     HoldNotFound,
     InsufficientCredits,
     Invalid,
+    ModelNotFound,
     TransactionNotFound,
 )
 from bursar.core.machine import decide
@@ -50,6 +51,7 @@ from bursar.core.model import (
     Transaction,
     TransactionType,
 )
+from bursar.core.offers import find_price
 from bursar.engine import Engine
 from bursar.spreadsheet import lines
 from bursar.store.base import Tx
@@ -215,20 +217,29 @@ async def quote(engine: Engine, command: Charge) -> QuoteAnswer:
     Raises what the charge would raise, but for `InsufficientCredits`, which is an answer here.
     """
     check(command)
+    try:
+        return await _quote(engine, command)
+    except ModelNotFound as unknown:
+        if unknown.model in engine.catalog.unpublished:
+            raise
+        await engine.learn(unknown.model)
+        return await _quote(engine, command)
+
+
+async def _quote(engine: Engine, command: Charge) -> QuoteAnswer:
     book = await _view(engine, command.account)
     catalogue = await engine.catalog.newest()
     available = book.account.available
+    # What is due is done in this copy: now is as good as the moment up to which it is.
+    now = max(await engine.now(), book.account.recorded_at)
     try:
-        # What is due is done in this copy: now is as good as the moment up to which it is.
-        now = max(await engine.now(), book.account.recorded_at)
         transaction = decide({command.account: book}, command, now, catalogue).transaction
         assert transaction is not None
         cost = -transaction.amount
         sufficient = True
     except InsufficientCredits as short:
         cost, sufficient = short.required, False
-    skill = None if command.skill is None else catalogue.skills[command.skill]
-    return make_quote(cost, available, None if skill is None else skill.price, sufficient=sufficient)
+    return make_quote(cost, available, find_price(command, catalogue, now), sufficient=sufficient)
 
 
 STATEMENT_COLUMNS = (

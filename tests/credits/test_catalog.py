@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -23,12 +24,17 @@ from bursar.core.model import Component, Plan
 from bursar.credits import AsyncCredits
 from bursar.credits.arguments import ComponentIn
 from bursar.presets import load_preset
-from bursar.store.base import Contention, Store, Work
+from bursar.store.base import Contention, Store, Tx, Work
 from bursar.store.migrate import migrate
 from bursar.store.url import open_store
-from tests.credits.conftest import on_one_database
+from tests.credits.conftest import Clock, on_one_database
 
 NOW = 1_768_046_400_000_000
+
+
+def day(number: int) -> datetime:
+    """Of February 2026."""
+    return datetime(2026, 2, number, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -117,6 +123,10 @@ async def test_of_many_who_add_the_same_skill_at_once_one_succeeds(credits: Asyn
         ({"name": "CHAT", "components": [{"unit": "call"}]}, "components[0]"),
         ({"name": "CHAT", "components": [{"unit": "call", "credits": 1, "per": "two"}]}, "components[0]"),
         ({"name": "CHAT", "components": [5]}, "components[0]"),
+        ({"name": "CHAT", "components": [{"unit": f"u{n}", "credits": 1} for n in range(40)]}, "components"),
+        ({"name": "CHAT", "components": [{"unit": "call", "credits": -1}]}, "components[0].credits"),
+        ({"name": "CHAT", "components": [{"unit": "call", "usd": 1}]}, "components[0].usd"),
+        ({"name": "CHAT", "components": [{"unit": "input_token", "credits": 1, "above": 9}]}, "components[0].above"),
     ],
 )
 async def test_a_price_that_makes_no_sense_is_refused_by_name(
@@ -131,6 +141,81 @@ async def test_a_price_that_makes_no_sense_is_refused_by_name(
 async def test_a_component_may_be_a_value_in_nano_credits(credits: AsyncCredits) -> None:
     parts: list[ComponentIn] = [Component("call", 150)]
     assert (await credits.skills.add("CHAT", components=parts)).cost == Decimal("0.00000015")
+
+
+async def test_a_price_may_begin_later_and_end(credits: AsyncCredits, clock: Clock) -> None:
+    await credits.open_account("alice", plan=None)
+    await credits.grant("alice", 100)
+    await credits.skills.add("TOOL", 1)
+    made = await credits.skills.set_price(
+        "TOOL", 9, valid_from=day(2), valid_to=day(3).astimezone(timezone(timedelta(hours=9)))
+    )
+    assert (made.version, made.valid_from, made.valid_to) == (2, day(2), day(3))
+    costs = []
+    for number in (1, 2, 3):
+        clock.set(f"2026-02-0{number}T00:00:00Z")
+        skill = await credits.skills.get("TOOL")
+        assert skill.cost == (await credits.quote("alice", skill="TOOL")).credits
+        costs.append((skill.cost, -(await credits.charge("alice", skill="TOOL")).amount))
+    assert costs == [(1, 1), (9, 9), (1, 1)]
+    [second, first] = await credits.skills.prices("TOOL")
+    assert (second, first.valid_to) == (made, None)
+
+
+@pytest.mark.parametrize(
+    ("dates", "field"),
+    [
+        ({"valid_from": datetime(2026, 1, 10, 11, 59, 59, tzinfo=UTC)}, "valid_from"),
+        ({"valid_from": datetime(1999, 1, 1, tzinfo=UTC)}, "valid_from"),
+        ({"valid_from": datetime(2026, 2, 1)}, "valid_from"),  # noqa: DTZ001 - no zone
+        ({"valid_from": "2026-02-01"}, "valid_from"),
+        ({"valid_to": datetime(2026, 1, 10, 12, tzinfo=UTC)}, "valid_to"),
+        (
+            {"valid_from": datetime(2026, 3, 1, tzinfo=UTC), "valid_to": datetime(2026, 2, 1, tzinfo=UTC)},
+            "valid_to",
+        ),
+    ],
+)
+@on_one_database
+async def test_a_price_for_a_past_date_is_refused_by_name(
+    credits: AsyncCredits, dates: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(Invalid) as refusal:
+        await credits.skills.set_price("TEXT_GENERATION", 2, **dates)
+    assert refusal.value.field == field
+    assert len(await credits.skills.prices("TEXT_GENERATION")) == 1
+
+
+async def test_a_long_prompt_may_cost_more_and_older_processes_read_the_rest(credits: AsyncCredits) -> None:
+    parts = [
+        {"unit": "input_token", "credits": 1, "per": 1_000},
+        {"unit": "input_token", "credits": 2, "per": 1_000, "above": 10_000},
+    ]
+    made = await credits.skills.add("CHAT", components=parts)
+    assert [(part.credits, part.above) for part in made.price.components] == [(1, 0), (2, 10_000)]
+    await credits.open_account("alice")
+    for tokens, cost in ((10_000, 10), (11_000, 22)):
+        assert (await credits.quote("alice", skill="CHAT", usage={"input_tokens": tokens})).credits == cost
+    rows = await credits.store.read(lambda tx: tx.fetch("list_prices"))
+    [(components, tiers)] = [(row[2], row[-1]) for row in rows if row[0] == "CHAT"]
+    assert "above" not in str(components)
+    assert "10000" in str(tiers)
+
+
+async def test_the_catalogue_of_a_bursar_of_before_is_read_as_it_was_meant(credits: AsyncCredits) -> None:
+    """It writes neither when a price begins nor when it ends."""
+
+    async def write(tx: Tx) -> None:
+        await tx.execute("bump_catalogue")
+        await tx.execute(
+            "insert_price", "TEXT_GENERATION", 2, '[{"unit":"call","credits":7000000000}]', "1e-9", 0, "1",
+            1_768_046_400_000_001, 7_000_000_000, None, None, None,
+        )  # fmt: skip
+
+    await credits.store.write(write)
+    await credits.open_account("alice")
+    assert (await credits.charge("alice", skill="TEXT_GENERATION")).amount == -7
+    assert (await credits.skills.get("TEXT_GENERATION")).price.version == 2
 
 
 async def test_a_new_price_is_a_new_version(credits: AsyncCredits) -> None:

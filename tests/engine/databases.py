@@ -72,6 +72,8 @@ def emptied(url: str) -> str:
         "lot_totals",
         "prices",
         "skills",
+        "model_prices",
+        "models",
         "plans",
     ]
     with psycopg.connect(url, autocommit=True) as connection:

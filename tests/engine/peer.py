@@ -11,8 +11,10 @@ import sys
 from collections import Counter
 from typing import Any
 
+from bursar import models
 from bursar.core.commands import Capture, Charge, Command, PlaceHold, Transfer
 from bursar.core.errors import BursarError
+from bursar.core.model import Component, Usage
 from tests.engine.rig import T0, Rig, opened
 
 
@@ -24,7 +26,11 @@ def commands_of(asked: dict[str, Any]) -> list[Command]:
     keys = [asked["key"].format(n=n) if "key" in asked else None for n in times]
     match asked["do"]:
         case "charge":
-            return [Charge(account=account, amount=amount, skill=asked.get("skill"), key=key) for key in keys]
+            skill, model = asked.get("skill"), asked.get("model")
+            usage = Usage(**asked["usage"]) if "usage" in asked else None
+            return [
+                Charge(account=account, amount=amount, skill=skill, model=model, usage=usage, key=key) for key in keys
+            ]
         case "hold":
             return [PlaceHold(account=account, amount=amount, key=key) for key in keys]
         case "transfer":
@@ -37,6 +43,16 @@ async def carry_out(rig: Rig, asked: dict[str, Any]) -> dict[str, Any]:
     match asked["do"]:
         case "set_price":
             await rig.catalog.set_price(asked["skill"], cost=asked["cost"], now=T0)
+            return {}
+        case "set_model_price":
+            price = models.ModelPrice(components=(Component("output_token", asked["credits"]),))
+            await models.set_price(rig.catalog, asked["model"], price, await rig.engine.now())
+            return {}
+        case "switch_model":
+            await models.switch(rig.catalog, asked["model"], await rig.engine.now(), active=asked["active"])
+            return {}
+        case "set_terms":
+            await models.set_terms(rig.catalog, await rig.engine.now(), markup=asked["markup"])
             return {}
         case "switch":
             await rig.catalog.update_skill(asked["skill"], active=asked["active"])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+from bursar import models
 from bursar.catalog import Catalog
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import Command
 from bursar.core.invariants import check_book
-from bursar.core.model import Instant, Plan
+from bursar.core.model import Component, Instant, Plan
 from bursar.core.money import Nanos
 from bursar.engine import Engine
 from bursar.store.base import Store
@@ -38,15 +39,26 @@ class EngineStage:
     async def put_plan(self, plan: Plan) -> None:
         await self.engine.catalog.put_plan(plan, self.now)
 
-    async def put_price(self, skill: str, cost: Nanos) -> None:
+    async def put_price(
+        self, skill: str, cost: Nanos, *, valid_from: Instant | None = None, valid_to: Instant | None = None
+    ) -> None:
         catalog = self.engine.catalog
         if skill in catalog.current.skills:
-            await catalog.set_price(skill, cost=cost, now=self.now)
+            await catalog.set_price(skill, cost=cost, valid_from=valid_from, valid_to=valid_to, now=self.now)
         else:
             await catalog.add_skill(skill, cost=cost, now=self.now)
 
     async def switch_skill(self, skill: str, *, active: bool) -> None:
         await self.engine.catalog.update_skill(skill, active=active)
+
+    async def put_model(self, model: str, components: Sequence[Component]) -> None:
+        catalog = self.engine.catalog
+        await models.set_terms(catalog, self.now, usd_per_credit="0.01")
+        price = models.ModelPrice(components=tuple(components), usd=True)
+        await models.set_price(catalog, model, price, self.now)
+
+    async def switch_model(self, model: str, *, active: bool) -> None:
+        await models.switch(self.engine.catalog, model, self.now, active=active)
 
     async def execute(self, command: Command) -> Outcome:
         return await self.engine.execute(command)

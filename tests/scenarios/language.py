@@ -2,16 +2,18 @@
 
     # A comment says the rule.
     plan     free 100 [period=month] [anchor=calendar] [renewal=reset] [cap=50] [priority=10]
-    skill    TEXT 1                                            a new skill, or a new price of one
-    disable  TEXT    /    enable TEXT
+    skill    TEXT 1 [from=2026-02-01] [to=2026-03-01]          a new skill, or a new price of one
+    model    gpt-x input=2.5 output=10 [cached=] [written=]    a model's price: dollars per million, a cent a credit
+    disable  TEXT    /    enable TEXT    /    disable gpt-x
     at       2026-01-01T12:30   /   at +15m                    s m h d
     open     alice [plan=free] [timezone=UTC] [overage=debt]      -> ok
     grant    G1 alice 100 [priority=1] [starts=...] [expires=...] -> ok      G1:100
     charge   C1 alice 10   /   charge C1 alice TEXT [quantity=3]  -> ok      G1:10
+    charge   C1 alice gpt-x input=1000 output=20                  -> ok      G1:0.27
     hold     H1 alice 120 [at_least=1] [ttl=15m] [overage=] [on_expiry=] -> ok G1:100 G2:20
     dispatch H1 [measured=5]
     extend   H1 [amount=5] [ttl=15m] [measured=5]
-    capture  H1 [70] [as=C2]                                      -> ok      G1:70
+    capture  H1 [70] [as=C2]   /   capture H1 output=20           -> ok      G1:70
     release  H1
     refund   R1 C1 [5]                                            -> ok      G1:5
     void     G1 / adjust A1 alice to=5 / adjust A1 alice by=-5 / transfer X1 alice bob 30

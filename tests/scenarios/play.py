@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from msgspec import convert
 from msgspec.json import decode
 
 from bursar.core import commands
@@ -13,13 +14,14 @@ from bursar.core.book import Book, Outcome
 from bursar.core.commands import Command
 from bursar.core.errors import BursarError
 from bursar.core.invariants.fold import detail_of, terms_of
-from bursar.core.model import Entries, Hold, Instant, Lot, Plan, Transaction
+from bursar.core.model import Component, Entries, Hold, Instant, Lot, Plan, Transaction, Usage
 from bursar.core.money import Nanos, format_credits, format_money
 from bursar.core.periods import format_instant
 from tests.scenarios.language import Scenario, Step
 from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, START, Rows, credits_, instant
 
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+TOKENS = ("input", "cached", "written", "output", "reasoning")
 OUTFLOWS = frozenset({"CONSUMPTION", "EXPIRY", "VOID", "TRANSFER_OUT"})
 
 
@@ -30,7 +32,13 @@ class Stage(Protocol):
 
     async def put_plan(self, plan: Plan) -> None: ...
 
-    async def put_price(self, skill: str, cost: Nanos) -> None: ...
+    async def put_price(
+        self, skill: str, cost: Nanos, *, valid_from: Instant | None = None, valid_to: Instant | None = None
+    ) -> None: ...
+
+    async def put_model(self, model: str, components: Sequence[Component]) -> None: ...
+
+    async def switch_model(self, model: str, *, active: bool) -> None: ...
 
     async def switch_skill(self, skill: str, *, active: bool) -> None: ...
 
@@ -166,13 +174,22 @@ class Player:
 
     async def skill(self, step: Step) -> None:
         name, cost = step.words
-        await self.stage.put_price(name, credits_(cost))
+        begins, ends = (_optional(instant, step.options.get(word)) for word in ("from", "to"))
+        await self.stage.put_price(name, credits_(cost), valid_from=begins, valid_to=ends)
+
+    async def model(self, step: Step) -> None:
+        parts = [Component(_unit(unit), credits_(usd), 1_000_000) for unit, usd in step.options.items()]
+        await self.stage.put_model(step.words[0], parts)
 
     async def enable(self, step: Step) -> None:
-        await self.stage.switch_skill(step.words[0], active=True)
+        await self._switch(step.words[0], active=True)
 
     async def disable(self, step: Step) -> None:
-        await self.stage.switch_skill(step.words[0], active=False)
+        await self._switch(step.words[0], active=False)
+
+    async def _switch(self, name: str, *, active: bool) -> None:
+        switch = self.stage.switch_skill if name[0].isupper() else self.stage.switch_model
+        await switch(name, active=active)
 
     # Looking
 
@@ -252,6 +269,7 @@ class Player:
             "price": str(row.price_version),
             "actor": row.actor,
             "to": row.counterparty,
+            "usd": row.provider_cost_usd or "none",
         }
         if "moved" in step.options:
             sign = -1 if row.type in OUTFLOWS else 1
@@ -327,7 +345,14 @@ def _grant(player: Player, step: Step) -> Built:
 
 
 def _spend(word: str, step: Step) -> dict[str, Any]:
-    asked: dict[str, Any] = {"skill": word} if word[0].isupper() else {"amount": credits_(word)}
+    asked: dict[str, Any]
+    if word[0].isdigit() or word[0] in "-.":
+        asked = {"amount": credits_(word)}
+    else:
+        asked = {"skill" if word[0].isupper() else "model": word}
+    if "model" in step.options:
+        asked["model"] = step.options["model"]
+    asked["usage"] = _usage(step)
     if "quantity" in step.options:
         asked["quantity"] = int(step.options["quantity"])
     return asked
@@ -380,6 +405,7 @@ def _capture(player: Player, step: Step) -> Built:
         account=player.owner_of(name, step),
         hold=player.id_of(name),
         amount=credits_(amount[0]) if amount else None,
+        usage=_usage(step),
         **_Common(step).fields(),
     )
 
@@ -452,6 +478,7 @@ SCENERY = {
     "at": Player.at,
     "plan": Player.plan,
     "skill": Player.skill,
+    "model": Player.model,
     "enable": Player.enable,
     "disable": Player.disable,
 }
@@ -491,6 +518,19 @@ def _show(value: object) -> str:
 
 def _optional(parse: Callable[[str], int], text: str | None) -> int | None:
     return None if text is None else parse(text)
+
+
+UNIT_WORDS = {"cached": "cached_input", "written": "cache_write"}
+
+
+def _unit(word: str) -> str:
+    return f"{UNIT_WORDS.get(word, word)}_token"
+
+
+def _usage(step: Step) -> Usage | None:
+    """What `input=1000 output=20` measured."""
+    counts = {f"{_unit(word)}s": int(step.options[word]) for word in TOKENS if word in step.options}
+    return convert(counts, Usage) if counts else None
 
 
 def _span(text: str) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import Command
-from bursar.core.model import Instant, Plan
+from bursar.core.model import Component, Instant, Plan
 from bursar.core.money import Nanos
 from tests.support.ledger import PureLedger, Rows
 
@@ -26,8 +28,16 @@ class PureStage:
     async def put_plan(self, plan: Plan) -> None:
         self.ledger.put_plan(plan)
 
-    async def put_price(self, skill: str, cost: Nanos) -> None:
-        self.ledger.put_price(skill, cost)
+    async def put_price(
+        self, skill: str, cost: Nanos, *, valid_from: Instant | None = None, valid_to: Instant | None = None
+    ) -> None:
+        self.ledger.put_price(skill, cost, valid_from=valid_from, valid_to=valid_to)
+
+    async def put_model(self, model: str, components: Sequence[Component]) -> None:
+        self.ledger.put_model(model, components)
+
+    async def switch_model(self, model: str, *, active: bool) -> None:
+        self.ledger.switch_model(model, active=active)
 
     async def switch_skill(self, skill: str, *, active: bool) -> None:
         self.ledger.switch_skill(skill, active=active)

@@ -127,19 +127,36 @@ class TestStatement:
 class TestCatalogue:
     async def test_skills_and_their_prices(self, store: Store) -> None:
         assert await execute(store, "insert_skill", "TEXT", "Text", None, True, T0) == 1
-        assert await execute(store, "insert_price", "TEXT", 1, '[{"unit":"call"}]', "1e-9", 0, "1", T0, 5) == 1
-        assert await execute(store, "insert_price", "TEXT", 2, "[]", "1", 7, "1.5", T0, None) == 1
+        first = ("TEXT", 1, '[{"unit":"call"}]', "1e-9", 0, "1", T0, 5, T0, None, None)
+        second = ("TEXT", 2, "[]", "1", 7, "1.5", T0, None, T0 + 1, T0 + 2, '[{"above":1}]')
+        assert await execute(store, "insert_price", *first) == 1
+        assert await execute(store, "insert_price", *second) == 1
         assert await execute(store, "update_skill", "TEXT", "Texts", "words", False) == 1
         assert await execute(store, "update_skill", "NONE", "Texts", "words", False) == 0
         assert await fetch(store, "list_skills") == [("TEXT", "Texts", "words", False, T0)]
-        assert await fetch(store, "list_prices") == [
-            ("TEXT", 1, '[{"unit":"call"}]', "1e-9", 0, "1", T0, 5),
-            ("TEXT", 2, "[]", "1", 7, "1.5", T0, None),
-        ]
+        assert await fetch(store, "list_prices") == [first, second]
         with pytest.raises(Duplicate):
             await execute(store, "insert_skill", "TEXT", "Text", None, True, T0)
         with pytest.raises(Refused):
-            await execute(store, "insert_price", "GHOST", 1, "[]", "1", 7, "1.5", T0, None)
+            await execute(store, "insert_price", "GHOST", *second[1:])
+
+    async def test_models_and_their_prices(self, store: Store) -> None:
+        assert await execute(store, "insert_model", "gpt-4o", True, T0) == 1
+        assert await execute(store, "insert_model", "*", True, T0) == 1
+        first = (1, "gpt-4o", "own", '[{"unit":"call"}]', "1e-9", 0, "1", "0.01", T0, 5, T0, None)
+        second = (2, "*", "own", "[]", "1", 7, "1.5", None, T0, None, T0 + 1, T0 + 2)
+        for price in (second, first):
+            assert await execute(store, "insert_model_price", *price) == 1
+        assert await fetch(store, "list_model_prices") == [second, first]
+        assert await execute(store, "update_model", "gpt-4o", False) == 1
+        assert await execute(store, "update_model", "gpt-5", False) == 0
+        assert await fetch(store, "list_models") == [("*", True, T0), ("gpt-4o", False, T0)]
+        with pytest.raises(Duplicate):
+            await execute(store, "insert_model", "gpt-4o", True, T0)
+        with pytest.raises(Duplicate):
+            await execute(store, "insert_model_price", *first)
+        with pytest.raises(Refused):
+            await execute(store, "insert_model_price", 3, "ghost", *first[2:])
 
     async def test_a_plan_changes_in_place_and_keeps_its_birthday(self, store: Store) -> None:
         await execute(store, "upsert_plan", "pro", "Pro", 5, "month", "calendar", "reset", None, 10, T0)

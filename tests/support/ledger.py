@@ -4,6 +4,7 @@
 each step every invariant holds over everything that was ever recorded.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from hashlib import sha256
 from itertools import count
@@ -34,6 +35,8 @@ from bursar.core.model import (
 from bursar.core.money import Nanos, parse_credits
 from bursar.core.periods import parse_instant
 from bursar.core.pricing import make_price
+from bursar.core.timeline import arrange, dated
+from bursar.pricebook import make_model, model_versions, skill_versions
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -88,14 +91,33 @@ class PureLedger:
     def put_plan(self, plan: Plan) -> None:
         self._change(plans={**self.catalogue.plans, plan.name: plan})
 
-    def put_price(self, skill: str, cost: Nanos) -> None:
+    def put_price(
+        self, skill: str, cost: Nanos, *, valid_from: Instant | None = None, valid_to: Instant | None = None
+    ) -> None:
         """A new skill, or a new version of its price."""
-        version = self.catalogue.skills[skill].price.version + 1 if skill in self.catalogue.skills else 1
-        price = make_price(skill, version, [Component("call", cost)], created_at=self.now)
+        versions = skill_versions(self.catalogue, skill)
+        made = make_price(skill, len(versions) + 1, [Component("call", cost)], created_at=self.now)
+        versions.append(dated(made, versions, valid_from, valid_to))
+        price, later = arrange(versions)
+        active = skill not in self.catalogue.skills or self.catalogue.skills[skill].active
         self._change(
-            skills={**self.catalogue.skills, skill: Skill(skill, skill, None, True, self.now, price)},
-            prices={**self.catalogue.prices, (skill, version): price},
+            skills={**self.catalogue.skills, skill: Skill(skill, skill, None, active, self.now, price, later)},
+            prices={**self.catalogue.prices, (skill, len(versions)): versions[-1]},
         )
+
+    def put_model(self, model: str, components: Sequence[Component]) -> None:
+        """A new model, or a new version of its price: in US dollars, at a cent for a credit."""
+        version = sum(skill is None for skill, _ in self.catalogue.prices) + 1
+        price = make_price(model, version, components, created_at=self.now, usd_per_credit="0.01", source="a scenario")
+        versions = [*model_versions(self.catalogue, model), price]
+        self._change(
+            models={**self.catalogue.models, model: make_model(model, self.now, versions)},
+            prices={**self.catalogue.prices, (None, version): price},
+        )
+
+    def switch_model(self, model: str, *, active: bool) -> None:
+        changed = replace(self.catalogue.models[model], active=active)
+        self._change(models={**self.catalogue.models, model: changed})
 
     def switch_skill(self, skill: str, *, active: bool) -> None:
         changed = replace(self.catalogue.skills[skill], active=active)

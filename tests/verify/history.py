@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from bursar import models
 from bursar.catalog import Catalog
 from bursar.core import commands
 from bursar.core.book import Outcome
 from bursar.core.commands import Command
 from bursar.core.errors import BursarError
-from bursar.core.model import OnExpiry
+from bursar.core.model import Component, OnExpiry
 from bursar.core.money import NANOS
 from bursar.engine import Engine
+from bursar.models import ModelPrice
 from bursar.store.url import open_store
 from tests.support.clock import SetClock
 from tests.support.ledger import DAY, HOUR, START
@@ -21,7 +23,7 @@ from tests.support.traffic import PLANS, SKILLS, Traffic
 
 @asynccontextmanager
 async def running(url: str) -> AsyncIterator[tuple[Engine, SetClock]]:
-    """An engine on the migrated database at `url`, with plans and skills."""
+    """An engine on the migrated database at `url`, with plans, skills and a model."""
     store = open_store(url)
     await store.open()
     clock = SetClock()
@@ -30,6 +32,7 @@ async def running(url: str) -> AsyncIterator[tuple[Engine, SetClock]]:
         await engine.catalog.put_plan(plan, START)
     for skill, cost in SKILLS.items():
         await engine.catalog.add_skill(skill, cost=cost, now=START)
+    await models.set_price(engine.catalog, "*", ModelPrice(components=(Component("output_token", 1),)), START)
     await engine.start()
     try:
         yield engine, clock

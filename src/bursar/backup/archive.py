@@ -23,7 +23,7 @@ MANIFEST: Final = "manifest.json"
 CHUNK_ROWS: Final = 2_000
 READ_BYTES: Final = 1 << 20
 
-CATALOGUE_TABLES: Final = ("settings", "catalogue", "skills", "prices", "plans", "api_keys")
+CATALOGUE_TABLES: Final = ("settings", "catalogue", "skills", "prices", "models", "model_prices", "plans", "api_keys")
 """What a server that just started for the first time has in it already: a restore replaces it."""
 
 LEDGER_TABLES: Final = (
@@ -44,7 +44,13 @@ LEDGER_TABLES: Final = (
 TABLES: Final = (*CATALOGUE_TABLES, *LEDGER_TABLES)
 """Every table but the schema's version, each after those that it refers to."""
 
-SINCE: Final = {"identities": "0003", "paid_totals": "0004", "lot_totals": "0004"}
+SINCE: Final = {
+    "identities": "0003",
+    "paid_totals": "0004",
+    "lot_totals": "0004",
+    "models": "0005",
+    "model_prices": "0005",
+}
 """The revision that made a table, where it was not the first: an older backup does without."""
 
 Say: TypeAlias = Callable[[str, int], None]

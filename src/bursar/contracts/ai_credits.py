@@ -17,6 +17,7 @@ from bursar.core.model import Account, Catalogue, Instant
 from bursar.core.money import Nanos, format_credits, to_number
 from bursar.core.periods import format_millis, to_datetime
 from bursar.core.pricing import cost
+from bursar.core.timeline import as_of
 from bursar.credits import AsyncCredits
 
 TEXT_GENERATION: Final = "TEXT_GENERATION"
@@ -148,7 +149,8 @@ def reset_completed_line(users: int) -> str:
 
 async def _look_up(credits: AsyncCredits, user_id: str) -> tuple[Account, Catalogue]:
     book = await credits.engine.view(user_id)
-    return book.account, await credits.catalog.newest()
+    catalogue = await credits.catalog.newest()
+    return book.account, as_of(catalogue, await credits.engine.now())
 
 
 def _costs(catalogue: Catalogue) -> tuple[Nanos | None, Nanos | None]:

@@ -15,8 +15,6 @@ from bursar.core.errors import (
     InsufficientCredits,
     NotRefundable,
     RefundExceedsCharge,
-    SkillDisabled,
-    SkillNotFound,
 )
 from bursar.core.model import (
     AccountStatus,
@@ -24,12 +22,14 @@ from bursar.core.model import (
     Entries,
     Instant,
     Lot,
+    Price,
     Transaction,
     TransactionType,
     Usage,
     encode_json,
 )
 from bursar.core.money import MAX_NANOS, Nanos, format_money
+from bursar.core.offers import find_price, provider_cost, sold
 
 REFUND_PRIORITY = 100
 
@@ -37,7 +37,11 @@ REFUND_PRIORITY = 100
 def charge(book: Book, command: Charge, now: Instant, catalogue: Catalogue) -> Outcome:
     """Price it, take it from the lots in burn-down order, record it."""
     require_active(book)
-    cost, price_version = price_spend(command, catalogue)
+    price = find_price(command, catalogue, now)
+    cost, price_version = price_spend(command, price)
+    provider_cost_usd = command.provider_cost_usd
+    if provider_cost_usd is None and command.model is not None:
+        provider_cost_usd = provider_cost(command, command.model, price, catalogue, now)
     account = book.account
     if cost > 0 and cost > account.available:
         raise InsufficientCredits(cost, account.available, account.next_reset)
@@ -46,13 +50,13 @@ def charge(book: Book, command: Charge, now: Instant, catalogue: Catalogue) -> O
         -cost,
         burn(book, cost),
         now,
-        spent_on(command.skill),
+        sold(command.skill, command.model, price_version),
         command=command,
         skill=command.skill,
         model=command.model,
         price_version=price_version,
         usage=usage_json(command.usage, command.quantity),
-        provider_cost_usd=command.provider_cost_usd,
+        provider_cost_usd=provider_cost_usd,
         member=command.member,
         description=command.description,
         metadata=command.metadata,
@@ -190,17 +194,12 @@ def _fresh_lot(book: Book, old: Lot | None, lot_id: str, amount: Nanos, paid_at:
     )
 
 
-def price_spend(command: Spend, catalogue: Catalogue) -> tuple[Nanos, int | None]:
-    """What a charge or hold costs now, and the version of the price that says so (None for a bare amount)."""
-    if command.skill is None:
+def price_spend(command: Spend, price: Price | None) -> tuple[Nanos, int | None]:
+    """What a charge or hold costs, and the version of the price that says so (None for a bare amount)."""
+    if price is None:
         assert command.amount is not None
         return command.amount, None
-    skill = catalogue.skills.get(command.skill)
-    if skill is None:
-        raise SkillNotFound(command.skill)
-    if not skill.active:
-        raise SkillDisabled(command.skill)
-    return pricing.cost(skill.price, command.usage, command.quantity), skill.price.version
+    return pricing.cost(price, command.usage, command.quantity), price.version
 
 
 def require_active(book: Book) -> None:
@@ -209,11 +208,6 @@ def require_active(book: Book) -> None:
     if status != AccountStatus.ACTIVE:
         refusal = AccountFrozen if status == AccountStatus.FROZEN else AccountClosed
         raise refusal(book.account.account_id)
-
-
-def spent_on(skill: str | None) -> str:
-    """The other side of spending."""
-    return "world:usage" if skill is None else f"skill:{skill}"
 
 
 def usage_json(usage: Usage | None, quantity: int) -> str | None:

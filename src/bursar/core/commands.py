@@ -81,7 +81,9 @@ class Grant(Command, frozen=True, kw_only=True, gc=False):
 
 
 class Spend(Command, frozen=True, kw_only=True, gc=False):
-    """What a charge and a hold share: either an `amount`, or a `skill` priced by `usage` or `quantity`."""
+    """What a charge and a hold share: an `amount`, or a `skill` or a `model` priced by `usage` or `quantity`. Beside
+    an amount or a skill, `model` is for the record.
+    """
 
     amount: Nanos | None = None
     skill: str | None = None
@@ -239,15 +241,15 @@ def _check_spend(command: Spend) -> None:
         text.check_skill("skill", command.skill)
         if command.amount is not None:
             raise Invalid("amount", "give a skill or an amount, not both")
-    elif command.amount is None:
-        raise Invalid("skill", "give a skill or an amount")
+    elif command.amount is None and command.model is None:
+        raise Invalid("skill", "give a skill, a model or an amount")
     if command.amount is not None:
         check_amount("amount", command.amount)
     if type(command.quantity) is not int or not 1 <= command.quantity <= MAX_QUANTITY:
         raise Invalid("quantity", f"must be a whole number from 1 to {MAX_QUANTITY}")
     if command.usage is not None:
-        if command.skill is None:
-            raise Invalid("usage", "only a skill's price turns usage into credits")
+        if command.amount is not None:
+            raise Invalid("usage", "only the price of a skill or a model turns usage into credits")
         check_usage(command.usage)
     _check_words(command.model, command.member, command.description, command.metadata)
 

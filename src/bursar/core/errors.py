@@ -3,18 +3,18 @@
     BursarError
     ├── Invalid                      the command itself is wrong; evidence names the field
     ├── NotFound
-    │   ├── AccountNotFound  SkillNotFound  PlanNotFound
+    │   ├── AccountNotFound  SkillNotFound  ModelNotFound  PlanNotFound
     │   └── HoldNotFound  TransactionNotFound  GrantNotFound
     ├── Conflict
     │   ├── IdempotencyConflict      the key was used for something else
     │   ├── HoldNotOpen              the hold has ended
     │   ├── RefundExceedsCharge      more than is left of that charge
     │   ├── NotRefundable            that transaction is not a charge
-    │   └── AlreadyExists            an account, skill, plan or login of that name
+    │   └── AlreadyExists            an account, skill, model, plan or login of that name
     ├── Insufficient
     │   └── InsufficientCredits      evidence: required, available, resets_at
     ├── Denied
-    │   └── AccountFrozen  AccountClosed  SkillDisabled
+    │   └── AccountFrozen  AccountClosed  SkillDisabled  ModelDisabled
     └── Unavailable
         └── Overloaded  DatabaseUnavailable  EngineClosed  NotMigrated
 
@@ -117,6 +117,16 @@ class SkillNotFound(NotFound):
 
     def __init__(self, skill: str) -> None:
         super().__init__(skill=skill)
+
+
+class ModelNotFound(NotFound):
+    """There is no price for the model {model!r}."""
+
+    code = "model_not_found"
+    model: str
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model=model)
 
 
 class PlanNotFound(NotFound):
@@ -273,6 +283,16 @@ class SkillDisabled(Denied):
 
     def __init__(self, skill: str) -> None:
         super().__init__(skill=skill)
+
+
+class ModelDisabled(Denied):
+    """The model {model!r} is disabled."""
+
+    code = "model_disabled"
+    model: str
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model=model)
 
 
 class Unavailable(BursarError):

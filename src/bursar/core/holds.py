@@ -10,7 +10,7 @@ from __future__ import annotations
 from bursar.core import pricing
 from bursar.core.book import Book, Outcome, Touched
 from bursar.core.burndown import burn, expire_returned, pay_debt, pin, unpin
-from bursar.core.charges import give_back, price_spend, require_active, spent_on, usage_json
+from bursar.core.charges import give_back, price_spend, require_active, usage_json
 from bursar.core.commands import Capture, Dispatch, Extend, PlaceHold, Release, fingerprint
 from bursar.core.errors import HoldNotOpen, InsufficientCredits, Invalid
 from bursar.core.model import (
@@ -26,6 +26,7 @@ from bursar.core.model import (
     encode_json,
 )
 from bursar.core.money import MAX_NANOS, Nanos
+from bursar.core.offers import find_price, sold, with_provider_cost
 
 SECOND = 1_000_000
 
@@ -56,7 +57,7 @@ def place(book: Book, command: PlaceHold, now: Instant, catalogue: Catalogue) ->
     """Pin as much of the cost as there is, never less than `at_least`."""
     require_active(book)
     account = book.account
-    cost, price_version = price_spend(command, catalogue)
+    cost, price_version = price_spend(command, find_price(command, catalogue, now))
     least = cost if command.at_least is None else min(command.at_least, cost)
     if least > 0 and least > account.available:
         raise InsufficientCredits(least, account.available, account.next_reset)
@@ -141,6 +142,7 @@ def capture(book: Book, command: Capture, now: Instant, catalogue: Catalogue) ->
     late = hold.state == HoldState.EXPIRED
     state = next_state(hold, "capture")
     cost = real_cost(hold, command, catalogue)
+    command = with_provider_cost(command, hold, catalogue, now)
     if late:
         transaction = _correct(book, hold, command, cost, now)
         hold.captured -= transaction.amount
@@ -160,7 +162,7 @@ def real_cost(hold: Hold, command: Capture, catalogue: Catalogue) -> Nanos:
         return command.amount
     if command.usage is None:
         return hold.amount
-    if hold.skill is None or hold.price_version is None:
+    if hold.price_version is None:
         raise Invalid("usage", "this hold was placed for an amount: capture an amount")
     return pricing.cost(catalogue.prices[hold.skill, hold.price_version], command.usage, 1)
 
@@ -283,7 +285,7 @@ def _post_capture(
         -charged,
         entries,
         now,
-        spent_on(hold.skill),
+        sold(hold.skill, hold.model, hold.price_version),
         effective_at=effective_at,
         command=command,
         skill=hold.skill,

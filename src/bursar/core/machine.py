@@ -8,7 +8,7 @@ in this order, the first that applies wins:
     3. idempotency_conflict        the key was used for something else; the same content is a replay, which is no
     rejection
     4. account_frozen, account_closed
-    5. skill_not_found, skill_disabled
+    5. skill_not_found, skill_disabled, model_not_found, model_disabled
     6. hold_not_found, transaction_not_found, grant_not_found, plan_not_found
     7. hold_not_open, not_refundable
     8. insufficient_credits, refund_exceeds_charge

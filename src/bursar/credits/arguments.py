@@ -5,7 +5,7 @@ Each function raises `Invalid` naming the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
@@ -22,6 +22,7 @@ from bursar.core.errors import Invalid
 from bursar.core.model import Component, Instant, Usage, encode_json
 from bursar.core.money import BadAmount, Nanos, parse_credits
 from bursar.core.periods import BadInstant, from_datetime
+from bursar.models import ModelPrice
 
 AmountIn: TypeAlias = int | str | Decimal
 """Credits, exact: never a float."""
@@ -168,6 +169,33 @@ def price_of(
     }
 
 
+def model_price_of(
+    components: Sequence[ComponentIn],
+    rounding: str,
+    minimum: AmountIn,
+    markup: AmountIn,
+    valid_from: datetime | None,
+    valid_to: datetime | None,
+) -> ModelPrice:
+    """A model's price of mappings that are all in US dollars (`usd`), or all in credits."""
+    parts = [
+        part if isinstance(part, Component) else _component(f"components[{index}]", part, ("credits", "usd"))
+        for index, part in enumerate(components)
+    ]
+    usd = ["usd" in part for part in components if not isinstance(part, Component)]
+    if any(usd) and len(usd) != sum(usd):
+        raise Invalid("components", "must all be in US dollars or all in credits")
+    return ModelPrice(
+        components=tuple(parts),
+        usd=any(usd),
+        rounding=rounding,
+        minimum=amount_of("minimum", minimum),
+        markup=_decimal("markup", markup),
+        valid_from=instant_of("valid_from", valid_from),
+        valid_to=instant_of("valid_to", valid_to),
+    )
+
+
 def charge(
     account: str,
     amount: AmountIn | None = None,
@@ -247,14 +275,16 @@ _CHARGE_FIELDS = (
 )
 
 
-def _component(field: str, value: Mapping[str, Any]) -> Component:
-    fields = _mapping(field, value, Component.__struct_fields__)
-    if "unit" not in fields or "credits" not in fields:
-        raise Invalid(field, "give a unit and its credits")
-    fields["credits"] = amount_of(f"{field}.credits", fields["credits"])
-    check_amount(f"{field}.credits", fields["credits"], zero=True)
+def _component(field: str, value: Mapping[str, Any], amounts: tuple[str, ...] = ("credits",)) -> Component:
+    """Of a mapping with one of these amounts."""
+    fields = _mapping(field, value, {*Component.__struct_fields__, *amounts})
+    given = [name for name in amounts if name in fields]
+    if "unit" not in fields or len(given) != 1:
+        raise Invalid(field, f"give a unit and its {' or '.join(amounts)}")
+    amount = amount_of(f"{field}.{given[0]}", fields.pop(given[0]))
+    check_amount(f"{field}.{given[0]}", amount, zero=True)
     try:
-        return msgspec.convert(fields, Component)
+        return msgspec.convert(fields | {"credits": amount}, Component)
     except msgspec.ValidationError as error:
         raise Invalid(field, str(error)) from None
 

@@ -16,6 +16,7 @@ from bursar.credits import arguments
 from bursar.credits.accounts import AsyncAccounts
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.giving import AsyncGiving
+from bursar.credits.models import AsyncModels
 from bursar.credits.ports import LoopPort, Port
 from bursar.credits.reporting import AsyncReports
 from bursar.credits.runtime import Opening, prepare
@@ -40,6 +41,7 @@ class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving):
     def __init__(self, port: Port) -> None:
         super().__init__(port)
         self.skills = AsyncSkills(port)
+        self.models = AsyncModels(port)
         self.plans = AsyncPlans(port)
         self.reports = AsyncReports(port)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from bursar.answers import PlanAnswer, PriceAnswer, SkillAnswer, make_plan, make_price, make_skill
 from bursar.catalog import find_plan, find_skill
-from bursar.core.model import Catalogue, Plan
+from bursar.core.model import Catalogue, Instant, Plan
 from bursar.credits import arguments
 from bursar.credits.arguments import (
     AmountIn,
@@ -18,6 +19,7 @@ from bursar.credits.arguments import (
 )
 from bursar.credits.face import Face
 from bursar.credits.runtime import Runtime
+from bursar.pricebook import skill_versions
 
 Skills = list[SkillAnswer]
 Prices = list[PriceAnswer]
@@ -33,18 +35,19 @@ class AsyncSkills(Face):
 
     async def list(self) -> Skills:
         """All skills in order of name, disabled ones too."""
-        catalogue = await self._catalogue()
-        return [make_skill(skill) for _, skill in sorted(catalogue.skills.items())]
+        catalogue, now = await self._port.run(_look)
+        return [make_skill(skill, now) for _, skill in sorted(catalogue.skills.items())]
 
     async def get(self, name: str) -> SkillAnswer:
         """One skill with the price that holds now. Raises `SkillNotFound`."""
-        return make_skill(find_skill(await self._catalogue(), name))
+        catalogue, now = await self._port.run(_look)
+        return make_skill(find_skill(catalogue, name), now)
 
     async def prices(self, name: str) -> Prices:
-        """Every version of a skill's price, newest first. Raises `SkillNotFound`."""
+        """Every version of a skill's price, newest first, those to come as well. Raises `SkillNotFound`."""
         catalogue = await self._catalogue()
-        versions = range(find_skill(catalogue, name).price.version, 0, -1)
-        return [make_price(catalogue.prices[name, version]) for version in versions]
+        find_skill(catalogue, name)
+        return [make_price(price) for price in reversed(skill_versions(catalogue, name))]
 
     async def add(
         self,
@@ -63,16 +66,11 @@ class AsyncSkills(Face):
         price = arguments.price_of(cost, components, rounding, minimum, markup)
 
         async def work(runtime: Runtime) -> SkillAnswer:
-            return make_skill(
-                await runtime.catalog.add_skill(
-                    name,
-                    display_name=display_name,
-                    description=description,
-                    active=active,
-                    **price,
-                    now=await runtime.engine.now(),
-                )
+            now = await runtime.engine.now()
+            skill = await runtime.catalog.add_skill(
+                name, display_name=display_name, description=description, active=active, **price, now=now
             )
+            return make_skill(skill, now)
 
         return await self._port.run(work)
 
@@ -85,13 +83,21 @@ class AsyncSkills(Face):
         rounding: RoundingIn = "1e-9",
         minimum: AmountIn = 0,
         markup: AmountIn = 1,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
     ) -> PriceAnswer:
-        """A new version of a skill's price; a hold keeps the one it was quoted. Raises `SkillNotFound`, `Invalid`."""
+        """A new version of a skill's price; a hold keeps the one it was quoted.
+
+        It holds for the very next charge in every process, or from `valid_from` on; until before `valid_to`, when
+        the one before it holds again. Raises `SkillNotFound`, `Invalid`, also for a time in the past.
+        """
         price = arguments.price_of(cost, components, rounding, minimum, markup)
+        begins = arguments.instant_of("valid_from", valid_from)
+        ends = arguments.instant_of("valid_to", valid_to)
 
         async def work(runtime: Runtime) -> PriceAnswer:
             now = await runtime.engine.now()
-            return make_price(await runtime.catalog.set_price(name, **price, now=now))
+            return make_price(await runtime.catalog.set_price(name, **price, valid_from=begins, valid_to=ends, now=now))
 
         return await self._port.run(work)
 
@@ -106,11 +112,10 @@ class AsyncSkills(Face):
         """Change what is given; an empty description removes it. Raises `SkillNotFound`, `Invalid`."""
 
         async def work(runtime: Runtime) -> SkillAnswer:
-            return make_skill(
-                await runtime.catalog.update_skill(
-                    name, display_name=display_name, description=description, active=active
-                )
+            skill = await runtime.catalog.update_skill(
+                name, display_name=display_name, description=description, active=active
             )
+            return make_skill(skill, await runtime.engine.now())
 
         return await self._port.run(work)
 
@@ -124,6 +129,11 @@ class AsyncSkills(Face):
 
     async def _catalogue(self) -> Catalogue:
         return await self._port.run(lambda runtime: runtime.catalog.newest())
+
+
+async def _look(runtime: Runtime) -> tuple[Catalogue, Instant]:
+    """The catalogue and the time: which prices hold now."""
+    return await runtime.catalog.newest(), await runtime.engine.now()
 
 
 class AsyncPlans(Face):

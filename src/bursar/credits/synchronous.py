@@ -13,6 +13,7 @@ from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.driving import Blocking, blocking
 from bursar.credits.holding import AsyncHold, Hold
+from bursar.credits.models import AsyncModels
 from bursar.credits.reporting import AsyncReports
 from bursar.credits.runtime import prepare
 from bursar.credits.threads import ThreadPort
@@ -31,6 +32,21 @@ class Skills(Blocking[AsyncSkills]):
     update = blocking(AsyncSkills.update)
     enable = blocking(AsyncSkills.enable)
     disable = blocking(AsyncSkills.disable)
+
+
+class Models(Blocking[AsyncModels]):
+    """What calls of a provider's model cost: `AsyncModels`, blocking."""
+
+    list = blocking(AsyncModels.list)
+    get = blocking(AsyncModels.get)
+    prices = blocking(AsyncModels.prices)
+    add = blocking(AsyncModels.add)
+    set_price = blocking(AsyncModels.set_price)
+    refresh = blocking(AsyncModels.refresh)
+    enable = blocking(AsyncModels.enable)
+    disable = blocking(AsyncModels.disable)
+    terms = blocking(AsyncModels.terms)
+    set_terms = blocking(AsyncModels.set_terms)
 
 
 class Plans(Blocking[AsyncPlans]):
@@ -78,6 +94,7 @@ class Credits(Blocking[AsyncCredits]):
         super().__init__(AsyncCredits(port))
         self._port = port
         self.skills = Skills(self._twin.skills)
+        self.models = Models(self._twin.models)
         self.plans = Plans(self._twin.plans)
         self.reports = Reports(self._twin.reports)
 

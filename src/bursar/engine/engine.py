@@ -7,6 +7,7 @@ everything that waits.
 
     queued -> batch -> [lock, load, decide, write, commit] -> answered
                           | Contention, connection lost     try again, a few times
+                          | ModelNotFound                   its published price is looked for, once; queued again
                           | LockTimeout                     what is blocked waits in the patient lane, the rest goes on
                           | Refused, anything else          halved until the culprit stands alone
                           | CommitInDoubt                   lock again, look for what it would have written, then decide
@@ -33,6 +34,7 @@ from bursar.core.commands import Command, check
 from bursar.core.errors import BursarError, DatabaseUnavailable, EngineClosed, Invalid, Overloaded
 from bursar.core.model import Instant
 from bursar.engine.batch import Batch, Decided, Entry, Inspect, accounts_of
+from bursar.engine.learning import Learning
 from bursar.engine.lines import Line, Sink, Waiter
 from bursar.engine.loading import read_book
 from bursar.engine.stats import Stats
@@ -80,6 +82,7 @@ class Engine:
         self._waiting = 0
         self._deciding = 0
         self._open = False
+        self._learning = Learning(catalog, self.now, self._put, self._wake)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self) -> None:
@@ -94,8 +97,7 @@ class Engine:
         """Take no more, finish what has queued, close the lanes."""
         self._open = False
         while unfinished := [line for line in self._all_lines() if line.task is not None and not line.task.done()]:
-            for line in unfinished:
-                line.arrived.set()
+            self._wake()
             await asyncio.gather(*(line.task for line in unfinished if line.task is not None))
         for line in self._all_lines():
             if line.lane is not None:
@@ -108,7 +110,7 @@ class Engine:
     @property
     def queued(self) -> int:
         """How many commands wait or are being decided."""
-        return self._waiting + self._deciding
+        return self._waiting + self._deciding + self._learning.waiting
 
     # Submitting
 
@@ -161,7 +163,7 @@ class Engine:
         if not self._open:
             raise EngineClosed
         check(command)
-        if self._waiting + self._deciding >= self._max_queue:
+        if self.queued >= self._max_queue:
             raise Overloaded
         if not command.token:
             token, salt = entropy.identity()
@@ -169,8 +171,16 @@ class Engine:
         if self._blocked and (command.account in self._blocked or getattr(command, "to", None) in self._blocked):
             self._wait_patiently(Entry(command), sink)
             return
+        self._put(Entry(command), sink)
+
+    def _put(self, entry: Entry, sink: Sink) -> None:
         self._waiting += 1
-        self._lines[hash(command.account) % len(self._lines)].put(Entry(command), sink)
+        self._lines[hash(entry.command.account) % len(self._lines)].put(entry, sink)
+
+    def _wake(self) -> None:
+        """Have the lanes look whether there is anything left to do."""
+        for line in self._all_lines():
+            line.arrived.set()
 
     # Working
 
@@ -178,7 +188,7 @@ class Engine:
         """A lane's life: take what has queued, settle it, until the engine closes and the queue is empty."""
         while True:
             if not line.queue:
-                if not self._open:
+                if not self._open and not self._learning.waiting:
                     return
                 line.arrived.clear()
                 await line.arrived.wait()
@@ -211,6 +221,8 @@ class Engine:
                 continue
             elif type(result) is Outcome:
                 sink.set_result(result)
+            elif self._learning.helps(result):
+                self._learning.wait(entry, sink, result)  # type: ignore[arg-type]  # by type, as below
             else:
                 sink.set_exception(result)  # type: ignore[arg-type]  # by type: isinstance is slow on a Struct
 
@@ -291,6 +303,10 @@ class Engine:
                     del self._blocked[account]
 
     # Reading
+
+    async def learn(self, model: str) -> None:
+        """Have the catalogue know what a model costs. Raises `ModelNotFound`, `Invalid`."""
+        await self._learning.learn(model)
 
     async def view(self, account: str) -> Book:
         """The account's book as it stands now: what is due is computed, not written. `AccountNotFound`."""

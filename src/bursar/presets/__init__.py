@@ -2,6 +2,8 @@
 
     unit = "credits"
     default_plan = "free"
+    usd_per_credit = 0.01               # what a credit is worth where a call is priced by its model
+    model_markup = 1.2                  # times what the provider takes
 
     [plans.free]                        # name, then any of these
     display_name = "Free"
@@ -25,6 +27,7 @@
     unit = "input_token"
     credits = 0.5
     per = 1000
+    above = 200000                      # where the prompt has more tokens; beside one without
 
 Amounts are credits, exact. Whatever is misspelt, missing or of the wrong type is refused by name.
 """
@@ -44,7 +47,7 @@ from bursar.catalog import Preset, check_plan, make_skill, price_parts
 from bursar.core.errors import Invalid
 from bursar.core.model import Component, Plan, Skill
 from bursar.core.money import BadAmount, Nanos, Rounding, parse_credits
-from bursar.core.pricing import make_price
+from bursar.core.pricing import check_markup, check_worth, make_price
 
 T = TypeVar("T")
 
@@ -85,6 +88,8 @@ def parse_preset(name: str, toml: str) -> Preset:
         table.take("default_plan", _optional_text, None),
         tuple(_plan(plan) for plan in table.tables("plans")),
         tuple(_skill(skill) for skill in table.tables("skills")),
+        table.take("usd_per_credit", _worth, None),
+        table.take("model_markup", _markup, "1"),
     )
     table.end()
     plans = [plan.name for plan in preset.plans]
@@ -189,6 +194,7 @@ def _component(table: _Table) -> Component:
         table.take("per", _count, 1),
         table.take("size", _optional_text, None),
         table.take("quality", _optional_text, None),
+        table.take("above", _count, 0),
     )
     table.end()
     return component
@@ -232,6 +238,14 @@ def _decimal(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         raise Invalid("", "must be a number")
     return str(value)
+
+
+def _worth(value: object) -> str | None:
+    return check_worth("", _decimal(value))
+
+
+def _markup(value: object) -> str:
+    return check_markup("", _decimal(value))
 
 
 def _tables(value: Any) -> dict[str, Any] | list[Any]:

@@ -1,4 +1,4 @@
--- Skills, prices and plans: small, read whole when the version has moved.
+-- Skills, models, prices and plans: small, read whole when the version has moved.
 
 -- Every batch compares it with what its process has in memory.
 -- name: catalogue_version
@@ -14,7 +14,19 @@ SELECT name, display_name, description, active, created_at FROM skills ORDER BY 
 
 -- Every version ever: a hold is captured at the one it was quoted.
 -- name: list_prices
-SELECT skill, version, components, rounding, minimum, markup, created_at, flat FROM prices ORDER BY skill, version;
+SELECT skill, version, components, rounding, minimum, markup, created_at, flat, valid_from, valid_to, tiers
+FROM prices ORDER BY skill, version;
+
+-- The catalogue is loaded whole.
+-- name: list_models
+SELECT name, active, created_at FROM models ORDER BY name;
+
+-- Every version ever, as for skills; all of a model's together.
+-- name: list_model_prices
+SELECT
+    version, model, source, components, rounding, minimum, markup, usd_per_credit, created_at, flat,
+    valid_from, valid_to
+FROM model_prices ORDER BY model, version;
 
 -- The catalogue is loaded whole.
 -- name: list_plans
@@ -32,8 +44,31 @@ UPDATE skills SET display_name = ?2, description = ?3, active = ?4 WHERE name = 
 
 -- Prices are never changed: a new one is a new version.
 -- name: insert_price
-INSERT INTO prices (skill, version, components, rounding, minimum, markup, created_at, flat)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8);
+INSERT INTO prices (
+    skill, version, components, rounding, minimum, markup, created_at, flat, valid_from, valid_to, tiers
+)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+);
+
+-- A name that is taken is refused by the primary key.
+-- name: insert_model
+INSERT INTO models (name, active, created_at) VALUES (?1, ?2, ?3);
+
+-- The kill switch.
+-- name: update_model
+UPDATE models SET active = ?2 WHERE name = ?1;
+
+-- Prices are never changed: a new one is a new version.
+-- name: insert_model_price
+INSERT INTO model_prices (
+    version, model, source, components, rounding, minimum, markup, usd_per_credit, created_at, flat,
+    valid_from, valid_to
+)
+VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6,
+    ?7, ?8, ?9, ?10, ?11, ?12
+);
 
 -- A plan is changed in place; what was granted under it stays as it was granted.
 -- name: upsert_plan
