@@ -90,7 +90,7 @@ async def test_a_charge_of_a_skill_is_explained(each_service: Service) -> None:
     )
     receipt = answer.json()
     assert (receipt["amount"], receipt["posted_before"], receipt["posted_after"]) == (-10, 100, 90)
-    assert receipt["price"] == {"version": 1, "rule": "5 per call"}
+    assert receipt["price"] == {"version": 1, "rule": "5 per call", "rounding": "1e-9"}
     one = await each_service.admin.get(f"{V1}/accounts/alice/transactions/{receipt['id']}")
     assert one.json() == receipt
 

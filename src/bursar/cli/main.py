@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bursar.cli import accounts, bench, keys, report, secrets, skills, spending, upkeep
+from bursar.cli import accounts, bench, keys, models, report, secrets, skills, spending, upkeep
 from bursar.cli.session import command
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ command(app, "refund")(spending.refund)
 command(app, "history")(spending.history)
 command(app, "set")(accounts.set_credits)
 app.add_typer(skills.app, name="skills")
+app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(report.app, name="report")

@@ -19,7 +19,9 @@ Amount: TypeAlias = Annotated[
 ]
 HoldId: TypeAlias = Annotated[str, typer.Argument(metavar="HOLD", help="The hold's id.", show_default=False)]
 Skill: TypeAlias = Annotated[str | None, typer.Option(help="The skill whose price applies.")]
-Model: TypeAlias = Annotated[str | None, typer.Option(help="The model that was called, for the record.")]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option(help="The model that was called; without skill and amount, its price applies.")
+]
 Quantity: TypeAlias = Annotated[int, typer.Option(help="How many calls of the skill.")]
 Member: TypeAlias = Annotated[str | None, typer.Option(help="Who spends from the account.")]
 UsageText: TypeAlias = Annotated[
@@ -60,12 +62,19 @@ Rounding: TypeAlias = Annotated[
 Components: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--component", metavar="UNIT=CREDITS/PER", help="Instead of COST: input_token=0.5/1000; again for more."
+        "--component",
+        metavar="UNIT=CREDITS/PER",
+        help="Instead of COST: input_token=0.5/1000; image,1024x1024,hd=8; input_token=1/1000@200000 where the prompt"
+        " is longer than that; again for more.",
     ),
+]
+ValidFrom: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="From when on, RFC 3339; else at once.")]
+ValidTo: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Until when; then the price before it holds again.")
 ]
 Yes: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-_COMPONENT = re.compile(r"([^=]+)=([^/]+)(?:/(\d{1,18}))?")
+_COMPONENT = re.compile(r"([^=,]+)(?:,([^=,]*))?(?:,([^=,]+))?=([^/@=]+)(?:/(\d{1,18}))?(?:@(\d{1,18}))?")
 
 
 def time_of(name: str, text: str | None) -> datetime | None:
@@ -110,15 +119,18 @@ def usage_of(pairs: Iterable[str] | None) -> dict[str, Any] | None:
     return usage
 
 
-def components_of(texts: Iterable[str] | None) -> list[dict[str, Any]] | None:
+def components_of(
+    texts: Iterable[str] | None, option: str = "--component", amount: str = "credits"
+) -> list[dict[str, Any]] | None:
     """What `--component input_token=0.5/1000` says."""
-    if not texts:
-        return None
-    components = []
-    for text in texts:
-        match = _COMPONENT.fullmatch(text)
-        if match is None:
-            raise typer.BadParameter(f"{text!r} is not UNIT=CREDITS or UNIT=CREDITS/PER", param_hint="--component")
-        unit, amount, per = match.groups()
-        components.append({"unit": unit, "credits": amount, "per": int(per or 1)})
-    return components
+    return [_component(text, option, amount) for text in texts] if texts else None
+
+
+def _component(text: str, option: str, amount: str) -> dict[str, Any]:
+    match = _COMPONENT.fullmatch(text)
+    if match is None:
+        shape = f"UNIT={amount.upper()} or UNIT[,SIZE[,QUALITY]]={amount.upper()}/PER[@PROMPT]"
+        raise typer.BadParameter(f"{text!r} is not {shape}", param_hint=option)
+    unit, size, quality, number, per, above = match.groups()
+    component = {"unit": unit, amount: number, "per": int(per or 1), "above": int(above or 0)}
+    return component | {name: word for name, word in (("size", size), ("quality", quality)) if word}

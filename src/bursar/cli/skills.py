@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from bursar.cli.options import Components, Description, Rounding, components_of
+from bursar.cli.options import (
+    Components,
+    Description,
+    Rounding,
+    ValidFrom,
+    ValidTo,
+    components_of,
+    time_of,
+)
 from bursar.cli.session import Session, command
 
 app = typer.Typer(help="What an app sells, and for how much.", no_args_is_help=True)
@@ -69,12 +77,14 @@ def price(
     rounding: Rounding = "1e-9",
     minimum: Minimum = "0",
     markup: Markup = "1",
+    valid_from: ValidFrom = None,
+    valid_to: ValidTo = None,
 ) -> None:
-    """A new price, which holds for the very next charge; without one, every version that there was."""
+    """A new price, which holds for the very next charge or from a time on; without one, every version there is."""
     with session.ledger() as ledger:
         if cost is None and not component:
             prices = ledger.skills.prices(name)
-            session.show_all(prices, ("version", "rule", "created_at"))
+            session.show_all(prices, ("version", "rule", "valid_from", "valid_to"))
             return
         answer = ledger.skills.set_price(
             name,
@@ -83,6 +93,8 @@ def price(
             rounding=rounding,
             minimum=minimum,
             markup=markup,
+            valid_from=time_of("--valid-from", valid_from),
+            valid_to=time_of("--valid-to", valid_to),
         )
     session.show(answer)
 

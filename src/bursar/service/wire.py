@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from itertools import chain, islice
@@ -22,7 +23,7 @@ from msgspec.structs import FieldInfo, fields
 
 from bursar.core.errors import Invalid
 from bursar.core.model import Instant
-from bursar.core.periods import BadInstant, parse_instant
+from bursar.core.periods import BadInstant, parse_instant, to_datetime
 from bursar.service.problems import FieldError, InvalidFields, TooLarge
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -191,6 +192,12 @@ def some_instant(field: str, value: str | None) -> Instant | None:
         return parse_instant(value)
     except BadInstant as bad:
         raise Invalid(field, str(bad)) from None
+
+
+def some_datetime(field: str, value: str | None) -> datetime | None:
+    """The same as a datetime in UTC. Raises `Invalid`."""
+    instant = some_instant(field, value)
+    return None if instant is None else to_datetime(instant)
 
 
 def split_list(raw: bytes, body: type[B], field: str) -> list[bytes]:

@@ -65,7 +65,7 @@ def usage_of(body: UsageBody | None) -> Usage | None:
 
 
 class SpendBody(CommandBody, kw_only=True):
-    """An `amount`, or a `skill` priced by `usage` or `quantity`."""
+    """An `amount`, or a `skill` or a `model` priced by `usage` or `quantity`."""
 
     amount: Amount | None = None
     skill: str | None = None

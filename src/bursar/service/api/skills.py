@@ -15,7 +15,7 @@ from bursar.credits.arguments import RoundingIn
 from bursar.service.auth import Permission
 from bursar.service.context import Here
 from bursar.service.depends import Json, May, answer, answers
-from bursar.service.wire import Body, segment
+from bursar.service.wire import Body, segment, some_datetime
 
 router = APIRouter(tags=["skills"])
 
@@ -28,6 +28,7 @@ class ComponentBody(Struct, forbid_unknown_fields=True, omit_defaults=True):
     per: int = 1
     size: str | None = None
     quality: str | None = None
+    above: int = 0
 
 
 class Terms(TypedDict):
@@ -60,6 +61,13 @@ class PriceBody(Body, kw_only=True):
             "minimum": self.minimum,
             "markup": self.markup,
         }
+
+
+class NewPriceBody(PriceBody, kw_only=True):
+    """A price that holds at once, or from a time on."""
+
+    valid_from: str | None = None
+    valid_to: str | None = None
 
 
 class SkillBody(PriceBody, kw_only=True):
@@ -153,13 +161,19 @@ async def list_prices(name: str, here: Here) -> Response:
 
 @router.post(
     "/skills/{name}/prices",
-    **answers(PriceAnswer, 201, takes=PriceBody),
+    **answers(PriceAnswer, 201, takes=NewPriceBody),
     dependencies=[May(Permission.CHANGE_CATALOGUE)],
 )
 async def set_price(
     name: str,
     here: Here,
-    body: Annotated[PriceBody, Json(PriceBody)],
+    body: Annotated[NewPriceBody, Json(NewPriceBody)],
 ) -> Response:
     """Set a new price."""
-    return answer(await here.credits.skills.set_price(skill_name(name), **body.terms()), 201)
+    price = await here.credits.skills.set_price(
+        skill_name(name),
+        **body.terms(),
+        valid_from=some_datetime("valid_from", body.valid_from),
+        valid_to=some_datetime("valid_to", body.valid_to),
+    )
+    return answer(price, 201)
