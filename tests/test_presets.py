@@ -31,6 +31,8 @@ def test_every_preset_can_be_read(name: str) -> None:
 WHOLE = """
 unit = "tokens"
 default_plan = "basic"
+usd_per_credit = 0.010
+model_markup = "1.20"
 
 [plans.basic]
 display_name = "Basic"
@@ -56,6 +58,12 @@ credits = 0.15
 per = 1_000_000
 
 [[skills.CHAT.components]]
+unit = "input_token"
+credits = 0.3
+per = 1_000_000
+above = 200_000
+
+[[skills.CHAT.components]]
 unit = "image"
 credits = 2
 size = "1024x1024"
@@ -72,13 +80,16 @@ def test_everything_that_can_be_said_is_read_exactly() -> None:
     (chat,) = preset.skills
     assert (chat.display_name, chat.description, chat.active) == ("Chat", "One answer", False)
     assert explain(chat.price) == (
-        "0.15 per 1000000 input_token + 2 per image (1024x1024, hd), x 1.2, at least 0.1, up to 0.01"
+        "0.15 per 1000000 input_token + 0.3 per 1000000 input_token (above 200000) + 2 per image (1024x1024, hd),"
+        " x 1.2, at least 0.1, up to 0.01"
     )
+    assert (preset.usd_per_credit, preset.model_markup) == ("0.01", "1.2")
 
 
 def test_an_empty_file_is_an_empty_preset() -> None:
     preset = parse_preset("empty", "")
     assert (preset.unit, preset.default_plan, preset.plans, preset.skills) == ("credits", None, (), ())
+    assert (preset.usd_per_credit, preset.model_markup) == (None, "1")
 
 
 @pytest.mark.parametrize(
@@ -96,6 +107,10 @@ def test_an_empty_file_is_an_empty_preset() -> None:
         ),
         ("unit = 5", "unit", "must be text"),
         ("unit = ''", "unit", "must be text"),
+        ("usd_per_credit = 0", "usd_per_credit", "must be more than 0"),
+        ("usd_per_credit = -0.01", "usd_per_credit", "must not be negative"),
+        ("usd_per_credit = true", "usd_per_credit", "must be a number"),
+        ("model_markup = 'twice'", "model_markup", "must be a decimal number"),
         ("plans = 5", "plans", "must be a table of tables"),
         ("[plans]\nfree = 5", "plans", "must be a table of tables"),
         ("[plans.free]\nallowance = true", "plans.free.allowance", "must be an integer"),

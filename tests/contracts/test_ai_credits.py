@@ -248,6 +248,20 @@ async def test_a_price_counts_from_the_next_call_on(service: Service) -> None:
     assert refused.status_code == 403
 
 
+async def test_an_announced_price_is_shown_and_charged_from_its_instant_on(in_january: Service) -> None:
+    client, _ = await in_january.user()
+    body = {"cost": 4, "valid_from": "2025-01-10T00:00:00Z", "valid_to": "2025-01-20T00:00:00Z"}
+    announced = await in_january.admin.post("/api/v1/skills/TEXT_GENERATION/prices", json=body)
+    assert announced.status_code == 201, announced.text
+    shown = []
+    for day in ("09", "10", "20"):
+        set_clock(in_january, f"2025-01-{day}T00:00:00Z")
+        costs = (await client.get("/api/ai/credits")).json()["costs"]
+        left = (await client.post("/api/ai/generate-text", json=TEXT)).json()["credits_remaining"]
+        shown.append((costs["text_generation"], left))
+    assert shown == [(1, 99), (4, 95), (1, 94)]
+
+
 async def test_reset_is_for_development_and_administrators(settings: Settings) -> None:
     async with opened(with_settings(settings, dev=False)) as service:
         client, user = await service.user()

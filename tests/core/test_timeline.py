@@ -166,5 +166,3 @@ def test_a_catalogue_is_shown_as_of_a_moment() -> None:
     }
     catalogue = Catalogue(1, skills, {}, {})
     assert {name: skill.price.version for name, skill in as_of(catalogue, 100).skills.items()} == {"A": 1, "B": 2}
-    plain = Catalogue(1, {"A": skills["A"]}, {}, {})
-    assert as_of(plain, 100) is plain

@@ -96,9 +96,18 @@ def refresh(
     ] = None,
 ) -> None:
     """What is published now, after an upgrade of genai-prices, or instead of a price of your own."""
+    from bursar.core.errors import Invalid, ModelNotFound
+
+    refreshed = []
     with session.ledger() as ledger:
         names = [model] if model else [known.name for known in ledger.models.list() if known.price.source != "own"]
-        refreshed = [ledger.models.refresh(name) for name in names]
+        for name in names:
+            try:
+                refreshed.append(ledger.models.refresh(name))
+            except (ModelNotFound, Invalid) as refusal:
+                if model is not None:
+                    raise
+                session.say(f"{name} stays as it is: {refusal}")
     lines = [{"name": known.name, "price": known.price.rule, "version": known.price.version} for known in refreshed]
     session.show_all(refreshed if session.json else lines, ("name", "price", "version"))
 

@@ -150,7 +150,9 @@ def reset_completed_line(users: int) -> str:
 async def _look_up(credits: AsyncCredits, user_id: str) -> tuple[Account, Catalogue]:
     book = await credits.engine.view(user_id)
     catalogue = await credits.catalog.newest()
-    return book.account, as_of(catalogue, await credits.engine.now())
+    if any(skill.later for skill in catalogue.skills.values()):
+        catalogue = as_of(catalogue, await credits.engine.now())
+    return book.account, catalogue
 
 
 def _costs(catalogue: Catalogue) -> tuple[Nanos | None, Nanos | None]:

@@ -276,8 +276,9 @@ class Remembered(Struct, frozen=True, gc=False):
 class Usage(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """Measured quantities of one call, each a count >= 0; `seconds` and `custom` are decimal strings.
 
-    Token kinds are disjoint: `input_tokens` does not include cached or cache-write tokens. A usage is one call unless
-    it says otherwise, so that a price per call is never free by accident.
+    Token kinds are disjoint: `input_tokens` does not include cached or cache-write tokens. Kinds without a field, such
+    as `cache_write_1h_token` and `input_audio_token` (`pricing.KIN`), stand in `custom`. A usage is one call unless it
+    says otherwise, so that a price per call is never free by accident.
     """
 
     calls: int = 1

@@ -31,8 +31,6 @@ def price_at(priced: Skill | Model, now: Instant) -> Price:
 
 def as_of(catalogue: Catalogue, now: Instant) -> Catalogue:
     """The catalogue in which each skill's `price` is the one that holds now: for showing it."""
-    if not any(skill.later for skill in catalogue.skills.values()):
-        return catalogue
     skills = {name: replace(skill, price=price_at(skill, now), later=()) for name, skill in catalogue.skills.items()}
     return replace(catalogue, skills=skills)
 

@@ -5,7 +5,7 @@ Each function raises `Invalid` naming the field.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from difflib import get_close_matches
@@ -170,7 +170,7 @@ def price_of(
 
 
 def model_price_of(
-    components: Sequence[ComponentIn],
+    components: Iterable[ComponentIn],
     rounding: str,
     minimum: AmountIn,
     markup: AmountIn,
@@ -178,11 +178,12 @@ def model_price_of(
     valid_to: datetime | None,
 ) -> ModelPrice:
     """A model's price of mappings that are all in US dollars (`usd`), or all in credits."""
+    given = list(components)
     parts = [
         part if isinstance(part, Component) else _component(f"components[{index}]", part, ("credits", "usd"))
-        for index, part in enumerate(components)
+        for index, part in enumerate(given)
     ]
-    usd = ["usd" in part for part in components if not isinstance(part, Component)]
+    usd = ["usd" in part for part in given if not isinstance(part, Component)]
     if any(usd) and len(usd) != sum(usd):
         raise Invalid("components", "must all be in US dollars or all in credits")
     return ModelPrice(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from bursar import models
@@ -54,7 +54,7 @@ class AsyncModels(Face):
     async def set_price(
         self,
         name: str,
-        components: Sequence[ComponentIn],
+        components: Iterable[ComponentIn],
         *,
         rounding: RoundingIn = "1e-9",
         minimum: AmountIn = 0,
