@@ -184,16 +184,16 @@ class Catalog:
         """
         parts = price_parts(cost, components)
         price = make_price(name, 1, parts, rounding=rounding, minimum=minimum, markup=markup, created_at=now)
+        version = 0
 
         async def change(tx: Tx, catalogue: Catalogue) -> None:
-            nonlocal price
+            nonlocal version
             find_skill(catalogue, name)
             versions = skill_versions(catalogue, name)
-            price = dated(price, versions, valid_from, valid_to)
-            price = replace(price, version=versions[-1].version + 1)
-            await add_price(tx, price)
+            version = versions[-1].version + 1
+            await add_price(tx, replace(dated(price, versions, valid_from, valid_to), version=version))
 
-        return (await self.change(change)).prices[name, price.version]
+        return (await self.change(change)).prices[name, version]
 
     async def put_plan(self, plan: Plan, now: Instant) -> Plan:
         """A new plan, or an existing one changed; what was granted under it stays as it was. Raises `Invalid`."""
