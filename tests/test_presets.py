@@ -15,7 +15,11 @@ from bursar.presets import load_preset, parse_preset, preset_names
 def test_ai_credits_is_what_its_document_says() -> None:
     preset = load_preset("ai-credits")
     assert (preset.name, preset.unit, preset.default_plan) == ("ai-credits", "credits", "free")
-    assert {plan.name: plan.allowance // NANOS for plan in preset.plans} == {"free": 100, "pro": 500, "team": 2_000}
+    allowances = {plan.name: plan.allowance // NANOS for plan in preset.plans}
+    assert allowances == {"free": 100, "pro": 500, "team": 2_000, "enterprise": 10_000}
+    assert {plan.name: plan.after for plan in preset.plans if plan.after is not None} == dict.fromkeys(
+        ("pro", "team", "enterprise"), "free"
+    )
     assert {(plan.period, plan.anchor, plan.renewal) for plan in preset.plans} == {("month", "calendar", "reset")}
     costs = {skill.name: skill.price.flat for skill in preset.skills}
     assert costs == {"TEXT_GENERATION": NANOS, "IMAGE_GENERATION": 5 * NANOS}

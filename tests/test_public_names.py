@@ -19,12 +19,12 @@ PUBLIC = """
     ENCODER AccountAnswer AccountClosed AccountFrozen AccountNotFound AlreadyExists AsyncCredits AsyncHold
     BalanceAnswer BursarError ComponentAnswer Conflict Credits DatabaseUnavailable Denied EngineClosed Finding
     GrantAnswer GrantNotFound GrantReceipt Hold HoldAnswer HoldNotFound HoldNotOpen IdempotencyConflict Insufficient
-    InsufficientCredits Invalid Kind LiabilitiesReport Liability LotAnswer MarginRow ModelAnswer
-    ModelComponentAnswer ModelDisabled ModelNotFound ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded
-    Page Paid PlanAnswer PlanNotFound Preset PriceAnswer PriceRule QuoteAnswer RateReport Receipt
-    RefundExceedsCharge Report SkillAnswer SkillDisabled SkillNotFound Slice StatementLine StatementReport
-    StatementSum TermsAnswer TransactionNotFound TransferReceipt Unavailable Usage UsageRow Verdict Window
-    load_preset usage_from_anthropic usage_from_google usage_from_openai
+    InsufficientCredits Invalid Kind LiabilitiesReport Liability LotAnswer MarginRow ModelAnswer ModelComponentAnswer
+    ModelDisabled ModelNotFound ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded Page Paid PlanAnswer
+    PlanNotFound Preset PriceAnswer PriceRule QuoteAnswer RateReport Receipt RefundExceedsCharge Report SkillAnswer
+    SkillDisabled SkillNotFound Slice StatementLine StatementReport StatementSum TermsAnswer TransactionNotFound
+    TransferReceipt TrialUsed Unavailable Usage UsageRow Verdict Window load_preset usage_from_anthropic
+    usage_from_google usage_from_openai
 """
 
 

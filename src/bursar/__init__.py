@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         SkillDisabled,
         SkillNotFound,
         TransactionNotFound,
+        TrialUsed,
         Unavailable,
     )
     from bursar.core.invariants import Finding
@@ -156,6 +157,7 @@ _HOMES = {
         "SkillDisabled",
         "SkillNotFound",
         "TransactionNotFound",
+        "TrialUsed",
         "Unavailable",
     ),
     "bursar.core.invariants": ("Finding",),
@@ -237,6 +239,7 @@ __all__ = [
     "TermsAnswer",
     "TransactionNotFound",
     "TransferReceipt",
+    "TrialUsed",
     "Unavailable",
     "Usage",
     "UsageRow",

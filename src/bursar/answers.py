@@ -16,7 +16,7 @@ from msgspec import Struct
 from msgspec.json import Decoder, Encoder
 
 from bursar.catalog import Catalog
-from bursar.core.book import Book
+from bursar.core.book import Book, plan_ends_at
 from bursar.core.model import (
     Account,
     Component,
@@ -101,7 +101,11 @@ class Receipt(Struct, frozen=True, gc=False):
 
 
 class AccountAnswer(Struct, frozen=True):
-    """An account and what it has: `available = posted - held`."""
+    """An account and what it has: `available = posted - held`.
+
+    At `subscription_ends_at` its plan is over, and `next_plan` takes its place where one was settled for, else the plan
+    after it.
+    """
 
     id: str
     email: str | None
@@ -114,6 +118,8 @@ class AccountAnswer(Struct, frozen=True):
     debt: Number
     last_reset: datetime | None
     next_reset: datetime | None
+    subscription_ends_at: datetime | None
+    next_plan: str | None
     created_at: datetime
     metadata: Json | None
 
@@ -307,7 +313,7 @@ class SkillAnswer(Struct, frozen=True):
 
 
 class PlanAnswer(Struct, frozen=True):
-    """An allowance per period."""
+    """An allowance per period, and what follows when the plan is over; see `core.model.Plan`."""
 
     name: str
     display_name: str
@@ -317,6 +323,11 @@ class PlanAnswer(Struct, frozen=True):
     renewal: str
     rollover_cap: Number | None
     priority: int
+    timezone: str | None
+    duration_days: int | None
+    after: str | None
+    trial: bool
+    prorated: bool
     created_at: datetime
 
 
@@ -418,6 +429,8 @@ def make_account(account: Account) -> AccountAnswer:
         to_number(account.debt),
         _moment(account.last_reset),
         _moment(account.next_reset),
+        _moment(plan_ends_at(account)),
+        account.next_plan,
         to_datetime(account.created_at),
         _object(account.metadata),
     )
@@ -563,6 +576,11 @@ def make_plan(plan: Plan) -> PlanAnswer:
         plan.renewal,
         None if plan.rollover_cap is None else to_number(plan.rollover_cap),
         plan.priority,
+        plan.timezone,
+        plan.duration_days,
+        plan.after,
+        plan.trial,
+        plan.prorated,
         to_datetime(plan.created_at),
     )
 
@@ -594,8 +612,16 @@ def _make_lot(lot: Lot) -> LotAnswer:
 _SHOWN: dict[str, Callable[[int], Any]] = {
     "amount": to_number,
     "shortfall": to_number,
+    "rollover_cap": to_number,
+    "allowance": to_number,
+    "overused": to_number,
     "effective_at": to_datetime,
     "expires_at": to_datetime,
+    "next_reset": to_datetime,
+    "ends_at": to_datetime,
+    "anchored_at": to_datetime,
+    "next_plan_at": to_datetime,
+    "trialed_at": to_datetime,
 }
 """The facts in a transaction's detail that are amounts or times; the others are shown as they are."""
 

@@ -8,12 +8,14 @@ stands in `bursar.models`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from bursar.core import text
+from bursar.core.commands import MAX_DAYS
 from bursar.core.errors import (
     AlreadyExists,
     DatabaseUnavailable,
@@ -91,8 +93,10 @@ class Catalog:
 
     async def seed(self, preset: Preset, now: Instant) -> bool:
         """Begin with this preset, unless some preset or hand was here before. Whether it was this one."""
+        plans = {plan.name: plan for plan in preset.plans}
         for plan in preset.plans:
             check_plan(plan)
+            check_succession(plan, plans)
         worth = None if preset.usd_per_credit is None else check_worth(USD_PER_CREDIT, preset.usd_per_credit)
         markup = check_markup(MODEL_MARKUP, preset.model_markup)
         began = False
@@ -198,7 +202,17 @@ class Catalog:
     async def put_plan(self, plan: Plan, now: Instant) -> Plan:
         """A new plan, or an existing one changed; what was granted under it stays as it was. Raises `Invalid`."""
         check_plan(plan)
-        return (await self.change(lambda tx, _: _put_plan(tx, plan, now))).plans[plan.name]
+
+        async def change(tx: Tx, catalogue: Catalogue) -> None:
+            check_succession(plan, {**catalogue.plans, plan.name: plan})
+            await _put_plan(tx, plan, now)
+
+        return (await self.change(change)).plans[plan.name]
+
+    async def find_default_after(self, name: str) -> str | None:
+        """What follows a plan that does not say it: what everybody has, unless that is itself on the way elsewhere."""
+        default = (await self.newest()).plans.get(self.default_plan or "")
+        return None if default is None or default.name == name or default.after is not None else default.name
 
     async def change(self, change: Change) -> Catalogue:
         """Move the version, which locks the catalogue, then make the change; again where others were in the way.
@@ -289,6 +303,31 @@ def check_plan(plan: Plan) -> None:
         _check_count("rollover_cap", plan.rollover_cap, MAX_NANOS, "an amount of zero or more")
     _check_count("priority", plan.priority, MAX_PRIORITY, f"a whole number from 0 to {MAX_PRIORITY}")
 
+    if plan.timezone is not None:
+        text.check_timezone("timezone", plan.timezone)
+    if plan.duration_days is not None and (
+        type(plan.duration_days) is not int or not 1 <= plan.duration_days <= MAX_DAYS
+    ):
+        raise Invalid("duration_days", f"must be a whole number from 1 to {MAX_DAYS}")
+    if plan.after is not None:
+        text.check_id("after", plan.after)
+    for field in ("trial", "prorated"):
+        if type(getattr(plan, field)) is not bool:
+            raise Invalid(field, "must be true or false")
+    if plan.trial and plan.duration_days is None:
+        raise Invalid("duration_days", "a trial needs one")
+
+
+def check_succession(plan: Plan, plans: Mapping[str, Plan]) -> None:
+    """Refuse a plan whose `after` leads nowhere, or round in circles. Raises `Invalid`."""
+    path = [plan.name]
+    while (after := plans[path[-1]].after) is not None:
+        if after not in plans:
+            raise Invalid("after", f"there is no plan {after!r}")
+        path.append(after)
+        if after in path[:-1]:
+            raise Invalid("after", f"a loop of plans: {' -> '.join(path)}")
+
 
 def _check_words(display_name: str | None, description: str | None) -> None:
     if display_name is not None:
@@ -321,10 +360,15 @@ async def _read(tx: Tx) -> Catalogue:
 async def _read_once(tx: Tx, version: int) -> Catalogue:
     skills, prices = await read_skills(tx)
     models, model_prices = await read_models(tx)
-    plans = {row[0]: Plan(*row) for row in await tx.fetch("list_plans")}
+    plans = {row[0]: _to_plan(row) for row in await tx.fetch("list_plans")}
     versions: dict[tuple[str | None, int], Price] = {(price.skill, price.version): price for price in prices}
     versions |= {(None, price.version): price for price in model_prices}
     return Catalogue(version, skills, versions, plans, models)
+
+
+def _to_plan(row: tuple[Any, ...]) -> Plan:
+    plan = Plan(*row)
+    return replace(plan, trial=bool(plan.trial), prorated=bool(plan.prorated))  # SQLite has no booleans
 
 
 async def _version(tx: Tx) -> int:
@@ -349,6 +393,11 @@ async def _put_plan(tx: Tx, plan: Plan, now: Instant) -> None:
         plan.rollover_cap,
         plan.priority,
         now,
+        plan.timezone,
+        plan.duration_days,
+        plan.after,
+        plan.trial,
+        plan.prorated,
     )
 
 

@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from bursar.core import commands
 from bursar.core.commands import (
     Adjust,
+    CancelPlan,
     Capture,
+    ChangePlan,
     Charge,
     Close,
     Command,
@@ -57,6 +59,8 @@ VALID: dict[type[Command], Command] = {
     Freeze: Freeze(account="a", reason="r"),
     Unfreeze: Unfreeze(account="a", reason="r"),
     Close: Close(account="a", reason="r"),
+    ChangePlan: ChangePlan(account="a", plan="pro", days=30, at="period_end"),
+    CancelPlan: CancelPlan(account="a", at="now"),
     Renew: Renew(account="a"),
     Touch: Touch(account="a"),
 }
@@ -71,6 +75,7 @@ AMOUNT = (0, -1, MAX_NANOS + 1, 10**30, 1.5, "1", True)
 MEASURE = (-1, MAX_NANOS + 1, 1.5, "1", True)
 INSTANT = (-1, 10**18, 1.5, "2026-01-01")
 TTL = (0, -1, 86_401, 1.5, "60", True)
+WHEN = ("", "later", None, 1)
 DECIMAL = ("", "-1", "1e3", "x", 1.5, LONG)
 
 BAD: dict[type[Command], dict[str, tuple[Any, ...]]] = {
@@ -126,6 +131,8 @@ BAD: dict[type[Command], dict[str, tuple[Any, ...]]] = {
     Freeze: {"reason": TEXT},
     Unfreeze: {"reason": TEXT},
     Close: {"reason": TEXT},
+    ChangePlan: {"plan": (*ID,), "days": (0, -1, 36_526, 1.5, "1", True), "at": WHEN},
+    CancelPlan: {"at": WHEN},
 }
 """For each field of each command, values that are refused."""
 

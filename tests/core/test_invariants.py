@@ -168,6 +168,7 @@ BROKEN: dict[str, tuple[str, Tamper]] = {
     "balances_are_what_transactions_say": ("accounts", account(spent=1)),
     "holds_are_counted": ("holds", lambda rows: rows.holds.pop()),
     "times_are_what_transactions_say": ("accounts", account(recorded_at=1)),
+    "plan_is_what_transactions_say": ("accounts", account(ends_at=1)),
 }
 
 

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from bursar.core.book import Book, NotLoaded, Wanted
 from bursar.core.commands import (
     Adjust,
+    CancelPlan,
     Capture,
+    ChangePlan,
     Charge,
     Command,
     Dispatch,
@@ -51,13 +53,14 @@ def a_ledger(plan: str | None = None) -> PureLedger:
     """Alice has 100, and a plan if it is asked for."""
     ledger = PureLedger()
     ledger.put_plan(Plan("free", "Free", 10 * NANOS))
+    ledger.put_plan(Plan("pro", "Pro", 50 * NANOS, after="free"))
     ledger.put_price("TEXT", NANOS)
     ledger.execute(OpenAccount(account="alice", plan=plan))
     ledger.execute(Grant(account="alice", amount=100 * NANOS))
     return ledger
 
 
-def play(seed: int, steps: int = 60) -> PureLedger:
+def play(seed: int, steps: int = 80) -> PureLedger:
     """A random ledger."""
     ledger, traffic = PureLedger(), Traffic(seed)
     for plan in PLANS:
@@ -306,6 +309,8 @@ def test_a_replay_is_the_first_outcome() -> None:
         Void(account="alice", grant=grant.lot_id, key="void"),
         Transfer(account="alice", to="bob", amount=NANOS, key="transfer"),
         Renew(account="alice", key="renew"),
+        ChangePlan(account="alice", plan="pro", days=30, key="pro"),
+        CancelPlan(account="alice", key="cancel"),
     ]
     for command in intents:
         first = ledger.execute(command)

@@ -30,7 +30,11 @@ T0 = 1_767_225_600_000_000
 PRESET = Preset(
     "test",
     default_plan="free",
-    plans=(Plan("free", "Free", 100 * CREDIT), Plan("saving", "Saving", 10 * CREDIT, renewal="accumulate")),
+    plans=(
+        Plan("free", "Free", 100 * CREDIT),
+        Plan("saving", "Saving", 10 * CREDIT, renewal="accumulate"),
+        Plan("pro", "Pro", 300 * CREDIT, after="free", prorated=True),
+    ),
     skills=(
         Skill("TEXT", "Text", None, True, T0, make_price("TEXT", 1, (Component("call", CREDIT),), created_at=T0)),
         Skill(

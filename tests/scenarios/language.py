@@ -1,7 +1,8 @@
 """The language of scenario files: one line, one step, with what must come of it.
 
     # A comment says the rule.
-    plan     free 100 [period=month] [anchor=calendar] [renewal=reset] [cap=50] [priority=10]
+    plan     free 100 [period=month] [anchor=calendar] [renewal=reset] [cap=50] [priority=10] [timezone=UTC] [days=30]
+             [after=free] [trial=yes] [prorated=yes]              of one line
     skill    TEXT 1 [from=2026-02-01] [to=2026-03-01]          a new skill, or a new price of one
     model    gpt-x input=2.5 output=10 [cached=] [written=]    a model's price: dollars per million, a cent a credit
     disable  TEXT    /    enable TEXT    /    disable gpt-x
@@ -17,8 +18,10 @@
     release  H1
     refund   R1 C1 [5]                                            -> ok      G1:5
     void     G1 / adjust A1 alice to=5 / adjust A1 alice by=-5 / transfer X1 alice bob 30
+    subscribe alice pro [days=30] [when=period_end]              -> ok      pro@2026-01-01:60
+    cancel   alice [when=now]                                     -> ok      at the end of the period, if not now
     freeze   alice  (unfreeze, close, renew, touch, update)
-    balance  alice  posted=80 held=0 available=80 debt=0
+    balance  alice  posted=80 held=0 available=80 debt=0 plan=pro ends_at=2026-02-01
     lots     alice  G1:30 G2:20                           what is live, in burn-down order; `G1:30/10`: 10 of it held
     state    H1     state=captured amount=120 captured=70
     ends     G1     2026-02-01                            when a lot expires, or `never`

@@ -169,6 +169,11 @@ class Player:
                 renewal=options.get("renewal", "reset"),
                 rollover_cap=_optional(credits_, options.get("cap")),
                 priority=int(options.get("priority", "10")),
+                timezone=options.get("timezone"),
+                duration_days=_optional(int, options.get("days")),
+                after=options.get("after"),
+                trial=options.get("trial") == "yes",
+                prorated=options.get("prorated") == "yes",
             )
         )
 
@@ -195,10 +200,7 @@ class Player:
 
     async def balance(self, step: Step) -> None:
         account = (await self.stage.view(step.words[0])).account
-        found = {
-            name: format_credits(getattr(account, name)) for name in step.options if name not in ("plan", "status")
-        }
-        found |= {name: str(getattr(account, name)) for name in step.options if name in ("plan", "status")}
+        found = {name: SHOWN.get(name, format_credits)(getattr(account, name)) for name in step.options}
         _same(found, step.options, "the balance")
 
     async def lots(self, step: Step) -> None:
@@ -305,6 +307,22 @@ class _Common:
 
 
 Built = tuple[str | None, Command]
+
+
+def _subscribe(player: Player, step: Step) -> Built:
+    account, plan = step.words
+    return step.options.get("as"), commands.ChangePlan(
+        account=account,
+        plan=plan,
+        days=_optional(int, step.options.get("days")),
+        at=step.options.get("when", "now"),
+        **_Common(step).fields(),
+    )
+
+
+def _cancel(player: Player, step: Step) -> Built:
+    at = step.options.get("when", "period_end")
+    return step.options.get("as"), commands.CancelPlan(account=step.words[0], at=at, **_Common(step).fields())
 
 
 def _open(player: Player, step: Step) -> Built:
@@ -471,6 +489,8 @@ BUILD: dict[str, Callable[[Player, Step], Built]] = {
     "freeze": _plain(commands.Freeze),
     "unfreeze": _plain(commands.Unfreeze),
     "close": _plain(commands.Close),
+    "subscribe": _subscribe,
+    "cancel": _cancel,
     "renew": _plain(commands.Renew),
     "touch": _plain(commands.Touch),
 }
@@ -493,6 +513,22 @@ LOOKS = {
     "last": Player.last,
     "called": Player.called,
 }
+
+
+def _some_moment(at: Instant | None) -> str:
+    return "never" if at is None else _moment(at)
+
+
+SHOWN: dict[str, Callable[[Any], str]] = {
+    "plan": str,
+    "status": str,
+    "next_plan": str,
+    "ends_at": _some_moment,
+    "next_plan_at": _some_moment,
+    "next_reset": _some_moment,
+    "last_reset": _some_moment,
+}
+"""How a column of an account is written where it is no amount."""
 
 
 def _made(outcome: Outcome) -> str | None:

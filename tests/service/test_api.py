@@ -32,6 +32,8 @@ async def test_an_account_is_opened_once(each_service: Service) -> None:
         "debt",
         "last_reset",
         "next_reset",
+        "subscription_ends_at",
+        "next_plan",
         "created_at",
         "metadata",
     ]

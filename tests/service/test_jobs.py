@@ -89,7 +89,8 @@ async def test_many_processes_do_it_once(timed: Service, settings: Settings) -> 
 
 
 async def test_more_than_a_page(timed: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bursar.service.jobs.PAGE", 4)
+    monkeypatch.setattr("bursar.service.jobs.PAGE", 2)
+    monkeypatch.setattr("bursar.service.jobs.WINDOW", 4)
     for number in range(11):
         await timed.admin.post(f"{V1}/accounts", json={"id": f"user-{number}"})
     set_clock(timed, "2025-02-01T00:00:00Z")

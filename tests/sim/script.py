@@ -10,7 +10,9 @@ from bursar.catalog import Catalog
 from bursar.core.book import Outcome
 from bursar.core.commands import (
     Adjust,
+    CancelPlan,
     Capture,
+    ChangePlan,
     Charge,
     Command,
     Dispatch,
@@ -258,6 +260,14 @@ class Script:
     def renew(self, random: Random, account: str, tag: str, key: str | None) -> Command:
         return Renew(account=account, key=key)
 
+    def subscribe(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        plan, days = random.choice(("free", "saving", "pro")), random.choice((None, None, 1, 30))
+        at = random.choice(("now", "now", "period_end"))
+        return ChangePlan(account=account, key=tag, plan=plan, days=days, at=at)
+
+    def cancel(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        return CancelPlan(account=account, key=tag, at=random.choice(("now", "period_end")))
+
     def touch(self, random: Random, account: str, tag: str, key: str | None) -> Command:
         return Touch(account=account)
 
@@ -281,5 +291,7 @@ _MAKERS: dict[Callable[[Script, Random, str, str, str | None], Command], int] = 
     Script.freeze: 4,
     Script.update: 2,
     Script.renew: 2,
+    Script.subscribe: 6,
+    Script.cancel: 2,
     Script.touch: 3,
 }

@@ -74,16 +74,30 @@ class Charge:
         return sum(part for _, part in self.paid)
 
 
+PLANS: dict[str, tuple[int, str | None]] = {"free": (50, None), "pro": (120, "free")}
+"""What each gives a month, which resets, and the plan after it."""
+
+
 @dataclass
 class Account:
     overage: str
-    plan: int | None
+    plan: str | None
     opened: int
     lots: list[Lot] = field(default_factory=list)
     holds: dict[str, Hold] = field(default_factory=dict)
     charges: dict[str, Charge] = field(default_factory=dict)
     debt: int = 0
-    renews: int = 0
+    renews: int | None = None
+    began: int | None = None
+    """When the period did."""
+    given: int = 0
+    """What the plan's lots were in this period, less what changes took of them."""
+    over: int = 0
+    """What of it was spent or held beyond the plan's allowance when the plan changed."""
+    ends: int | None = None
+    """Until when the plan is paid for."""
+    wish: tuple[int, str | None, int | None] | None = None
+    """When which plan takes its place, and for how many days it is paid."""
     frozen: bool = False
     latest: int = 0
     keys: dict[str, Any] = field(default_factory=dict)
@@ -126,13 +140,16 @@ class Account:
         self.debt -= paid
         return amount - paid
 
+    def plan_lots(self) -> list[Lot]:
+        return [lot for lot in self.lots if lot.plan and not lot.over]
+
     def give(self, lot: Lot) -> None:
         self.lots.append(lot)
         lot.free = self.pay(lot.free)
 
 
 class NaiveLedger:
-    """See the module. `allowance` is a monthly plan's that resets."""
+    """See the module."""
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
@@ -154,15 +171,16 @@ class NaiveLedger:
             mine.keys[key] = content
         return answer
 
-    def open(self, account: str, plan: int | None, overage: str) -> None:
+    def open(self, account: str, plan: str | None, overage: str) -> None:
         mine = self.accounts[account] = Account(overage, plan, self.now)
         if plan is not None:
             self._renew(mine, self.now, month_after(self.now))
 
     def _renew(self, mine: Account, moment: int, until: int) -> None:
         assert mine.plan is not None
-        mine.renews = until
-        mine.give(Lot(f"plan-{moment}-{len(mine.lots)}", mine.plan, 10, moment, until, plan=True))
+        mine.renews, mine.began = until, moment
+        mine.given, mine.over = PLANS[mine.plan][0], 0
+        mine.give(Lot(f"plan-{moment}-{len(mine.lots)}", mine.given, 10, moment, until, plan=True))
 
     # What is due
 
@@ -180,8 +198,7 @@ class NaiveLedger:
                         due.append((lot.since, 1, lot.id, lot))
                 elif not lot.over and lot.ends is not None and lot.ends <= now and (lot.free or lot.pinned):
                     due.append((lot.ends, 1, lot.id, lot))
-            if mine.plan is not None and mine.renews <= now:
-                due.append((max(month_of(now), mine.renews), 2, "", None))
+            due += self._plan_due(mine, now)
             if not due:
                 return
             moment, kind, _, what = min(due, key=lambda event: event[:3])
@@ -189,11 +206,96 @@ class NaiveLedger:
                 self._expire(mine, what, moment)
             elif kind == 2:
                 self._renew(mine, moment, month_after(moment))
+            elif kind == 3:
+                self._end_plan(mine, moment)
             elif what.coming:
                 what.coming = False
                 what.free = mine.pay(what.size)
             else:
                 what.over, what.free = True, 0
+
+    def _plan_due(self, mine: Account, now: int) -> list[tuple[int, int, str, Any]]:
+        if mine.plan is None or mine.renews is None:
+            return []
+        ends = mine.wish[0] if mine.wish is not None else mine.ends
+        until = now if ends is None else min(now, ends)
+        due: list[tuple[int, int, str, Any]] = []
+        if mine.renews <= until and max(month_of(until), mine.renews) != ends:
+            due.append((max(month_of(until), mine.renews), 2, "", None))
+        elif ends is not None and ends <= now:
+            due.append((ends, 3, "", None))
+        return due
+
+    # Plans
+
+    def _end_plan(self, mine: Account, moment: int) -> None:
+        assert mine.plan is not None
+        assert mine.renews is not None
+        _, plan, days = mine.wish if mine.wish is not None else (moment, PLANS[mine.plan][1], None)
+        if plan is not None and (days is not None or mine.renews <= moment):
+            self._begin(mine, plan, days, moment)
+        else:
+            self._swap(mine, plan, moment)
+
+    def _begin(self, mine: Account, plan: str, days: int | None, moment: int) -> None:
+        """A period begins; what is left of the one before it is gone, but for what is refunded when that is over."""
+        if mine.renews is None or mine.renews > moment:
+            for lot in mine.plan_lots():
+                if lot.free or lot.pinned:
+                    lot.over, lot.free = True, 0
+        paid = mine.ends if mine.plan == plan and mine.ends is not None else 0
+        mine.ends = None if days is None else max(moment, paid) + days * 86_400_000_000
+        mine.plan, mine.wish = plan, None
+        self._renew(mine, moment, month_after(moment))
+
+    def _swap(self, mine: Account, plan: str | None, moment: int) -> None:
+        """Within the period: everything free of the plan is taken, and given is what is not used of the new one."""
+        allowance, after = (0, None) if plan is None else PLANS[plan]
+        free = sum(lot.free for lot in mine.plan_lots())
+        for lot in mine.plan_lots():
+            lot.free = 0
+        mine.given -= free
+        if plan is None:
+            mine.given = max(mine.given, 0)
+        fresh = max(allowance - mine.given, 0)
+        mine.over = max(mine.given - allowance, 0)
+        mine.given += fresh
+        if mine.plan is None or after is None or mine.ends is None or mine.ends <= moment:
+            mine.ends = None
+        mine.plan, mine.wish = plan, None
+        mine.renews = None if plan is None else month_after(moment)
+        if fresh:
+            mine.give(Lot(f"plan-{moment}-{len(mine.lots)}", fresh, 10, moment, mine.renews, plan=True))
+
+    def subscribe(self, mine: Account, now: int, plan: str, days: int | None, at: str) -> str:
+        if plan == mine.plan and days is None:
+            answer = "replay" if mine.wish is None else "ok"
+            mine.wish = None
+            return answer
+        if at == "period_end":
+            return self._wish(mine, plan, days)
+        if days is not None or (mine.plan is None and (mine.began is None or mine.began < month_of(now))):
+            self._begin(mine, plan, days, now)
+        else:
+            self._swap(mine, plan, now)
+        return "ok"
+
+    def cancel(self, mine: Account, now: int, at: str) -> str:
+        if mine.plan is None:
+            return "replay"
+        after = PLANS[mine.plan][1]
+        if at == "period_end":
+            return self._wish(mine, after, None)
+        self._swap(mine, after, now)
+        return "ok"
+
+    def _wish(self, mine: Account, plan: str | None, days: int | None) -> str:
+        at = mine.renews if mine.ends is None else mine.ends
+        if mine.plan is None or at is None:
+            return "invalid"
+        answer = "replay" if mine.wish == (at, plan, days) else "ok"
+        mine.wish = (at, plan, days)
+        return answer
 
     def _expire(self, mine: Account, hold: Hold, moment: int) -> None:
         cost = 0
@@ -223,7 +325,11 @@ class NaiveLedger:
             if lot.gone(moment):
                 lot.over = True
             else:
-                lot.free += mine.pay(part)
+                kept = mine.pay(part)
+                gone = min(kept, mine.over) if lot.plan else 0
+                mine.over -= gone
+                mine.given -= gone
+                lot.free += kept - gone
         return spent
 
     def _spend(self, mine: Account, hold: Hold, cost: int, moment: int, charge_id: str | None) -> None:
@@ -422,6 +528,7 @@ class NaiveLedger:
             for lot in mine.lots:
                 if lot.plan and (lot.free or lot.pinned):
                     lot.over, lot.free = True, 0
+            assert mine.renews is not None
             self._renew(mine, now, mine.renews)
         return "ok"
 

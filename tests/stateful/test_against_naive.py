@@ -17,15 +17,13 @@ from bursar.core.book import Book
 from bursar.core.commands import Command
 from bursar.core.errors import BursarError
 from bursar.core.model import Plan
-from tests.stateful.naive import Hold, Lot, NaiveLedger
+from tests.stateful.naive import PLANS, Hold, Lot, NaiveLedger
 from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, PureLedger, instant
 
 Terms = tuple[int, int, int, int]
 """What remains of a lot, what is held of it, its priority and its end."""
 
 ACCOUNTS = ("alice", "bob")
-ALLOWANCE = 50
-
 accounts = st.sampled_from(ACCOUNTS)
 amounts = st.integers(1, 60)
 small = st.integers(1, 15)
@@ -51,7 +49,8 @@ class Ledgers(RuleBasedStateMachine):
     def start(self) -> None:
         """Whatever is compared with the naive ledger."""
         self.machine = PureLedger()
-        self.machine.put_plan(Plan("free", "Free", ALLOWANCE))
+        for name, (allowance, after) in PLANS.items():
+            self.machine.put_plan(Plan(name, name, allowance, after=after))
 
     def execute(self, command: Command) -> Any:
         return self.machine.execute(command)
@@ -89,7 +88,7 @@ class Ledgers(RuleBasedStateMachine):
         self.move(self.naive.now)
         for account, plan in zip(ACCOUNTS, ("free", None), strict=True):
             self.execute(commands.OpenAccount(plan=plan, overage=overage, **self.common(account, None)))
-            self.naive.open(account, ALLOWANCE if plan else None, overage)
+            self.naive.open(account, plan, overage)
 
     @rule(jump=jumps)
     def wait(self, jump: int) -> None:
@@ -222,6 +221,23 @@ class Ledgers(RuleBasedStateMachine):
     def renew(self, account: str, key: str | None) -> None:
         self.both(commands.Renew(**self.common(account, key)), self.naive.renew, key, ("renew",))
 
+    @rule(
+        account=accounts,
+        plan=st.sampled_from(list(PLANS)),
+        days=st.sampled_from([None, None, None, 1, 10, 31, 45]),
+        at=st.sampled_from(["now", "now", "period_end"]),
+        key=keys,
+    )
+    def subscribe(self, account: str, plan: str, days: int | None, at: str, key: str | None) -> None:
+        command = commands.ChangePlan(plan=plan, days=days, at=at, **self.common(account, key))
+        step = lambda mine, now: self.naive.subscribe(mine, now, plan, days, at)  # noqa: E731 - one line is enough
+        self.both(command, step, key, ("subscribe", plan, days, at))
+
+    @rule(account=accounts, at=st.sampled_from(["now", "period_end"]), key=keys)
+    def cancel(self, account: str, at: str, key: str | None) -> None:
+        command = commands.CancelPlan(at=at, **self.common(account, key))
+        self.both(command, lambda mine, now: self.naive.cancel(mine, now, at), key, ("cancel", at))
+
     @rule(account=accounts, frozen=st.sampled_from([True, False, False]))
     def freeze(self, account: str, frozen: bool) -> None:
         kind = commands.Freeze if frozen else commands.Unfreeze
@@ -240,6 +256,7 @@ class Ledgers(RuleBasedStateMachine):
                 mine.available,
                 mine.debt,
             )
+            assert (found.plan, found.next_reset, found.ends_at) == (mine.plan, mine.renews, mine.ends)
             assert sorted(_shown(book)) == sorted(lot for lot in map(_kept, mine.order()) if lot[0])
 
 

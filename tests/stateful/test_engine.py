@@ -18,7 +18,8 @@ from bursar.engine import Engine
 from bursar.store.migrate import migrate
 from bursar.store.url import open_store
 from tests.scenarios.engine import inspect
-from tests.stateful.test_against_naive import ALLOWANCE, Ledgers
+from tests.stateful.naive import PLANS
+from tests.stateful.test_against_naive import Ledgers
 from tests.support.clock import SetClock
 from tests.support.ledger import START
 from tests.support.scan import rows_in
@@ -46,7 +47,8 @@ class EngineLedgers(Ledgers):
 
     async def _begin(self) -> None:
         await self.store.open()
-        await self.engine.catalog.put_plan(Plan("free", "Free", ALLOWANCE), START)
+        for name, (allowance, after) in PLANS.items():
+            await self.engine.catalog.put_plan(Plan(name, name, allowance, after=after), START)
         await self.engine.start()
 
     def execute(self, command: Command) -> Any:

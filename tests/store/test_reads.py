@@ -159,9 +159,12 @@ class TestCatalogue:
             await execute(store, "insert_model_price", 3, "ghost", *first[2:])
 
     async def test_a_plan_changes_in_place_and_keeps_its_birthday(self, store: Store) -> None:
-        await execute(store, "upsert_plan", "pro", "Pro", 5, "month", "calendar", "reset", None, 10, T0)
-        await execute(store, "upsert_plan", "pro", "PRO", 6, "week", "anniversary", "rollover", 7, 11, T0 + 1)
-        assert await fetch(store, "list_plans") == [("pro", "PRO", 6, "week", "anniversary", "rollover", 7, 11, T0)]
+        first = ("pro", "Pro", 5, "month", "calendar", "reset", None, 10, T0, None, None, None, False, False)
+        terms = ("PRO", 6, "week", "anniversary", "rollover", 7, 11)
+        later = ("Asia/Tokyo", 30, "free", True, True)
+        await execute(store, "upsert_plan", *first)
+        await execute(store, "upsert_plan", "pro", *terms, T0 + 1, *later)
+        assert await fetch(store, "list_plans") == [("pro", *terms, T0, *later)]
 
     async def test_the_version_moves(self, store: Store) -> None:
         [(before,)] = await fetch(store, "catalogue_version")

@@ -24,7 +24,8 @@ def query(url: str) -> Callable[[str], list[tuple[Any, ...]]]:
 
 async def with_plan(store: Store) -> None:
     async def work(tx: Tx) -> None:
-        await tx.execute("upsert_plan", "pro", "Pro", 500 * CREDIT, "month", "calendar", "reset", None, 10, T0)
+        terms = ("pro", "Pro", 500 * CREDIT, "month", "calendar", "reset", None, 10, T0)
+        await tx.execute("upsert_plan", *terms, None, None, "free", False, False)
 
     await store.write(work)
 
@@ -66,7 +67,9 @@ async def test_users_has_the_columns_that_were_published(store: Store, lane: Lan
     await with_plan(store)
     await write(
         lane,
-        new_accounts=[account("a", email="a@x", name="A", plan="pro", posted=CREDIT, spent=5 * CREDIT, last_reset=T0)],
+        new_accounts=[
+            account("a", email="a@x", name="A", plan="pro", posted=CREDIT, spent=5 * CREDIT, last_reset=T0, ends_at=T0)
+        ],
         transactions=[
             transaction("a", 1, type="PURCHASE", amount=100 * CREDIT),
             transaction("a", 2, amount=-7 * CREDIT),
@@ -84,7 +87,8 @@ async def test_users_has_the_columns_that_were_published(store: Store, lane: Lan
     assert (row["credits_limit"], row["ai_credits_limit"]) == (500, 500)
     assert (row["total_tokens_used"], row["monthly_tokens_used"]) == (10_000, 10_000)
     assert (bool(row["is_subscribed"]), row["subscription_tier"]) == (True, "pro")
-    assert (row["monthly_reset_date"], row["subscription_ends_at"]) == (None, None)
+    assert row["monthly_reset_date"] is None
+    assert str(row["subscription_ends_at"]).startswith("2026-01-01")
     assert str(row["ai_credits_last_reset"]).startswith("2026-01-01")
     assert str(row["created_at"]).startswith("2026-01-01")
 
@@ -93,6 +97,20 @@ async def test_users_has_the_columns_that_were_published(store: Store, lane: Lan
 async def test_who_is_subscribed(lane: Lane, query: Any, plan: str | None, expected: bool) -> None:
     await write(lane, new_accounts=[account(plan=plan)])
     assert [bool(row[0]) for row in query("SELECT is_subscribed FROM {}users")] == [expected]
+
+
+async def test_who_has_the_default_plan_is_not_subscribed(store: Store, lane: Lane, query: Any) -> None:
+    await store.write(lambda tx: tx.execute("put_setting", "default_plan", "starter"))
+    await write(lane, new_accounts=[account("a", plan="starter"), account("b", plan="free"), account("c")])
+    rows = query("SELECT id, is_subscribed FROM {}users ORDER BY id")
+    assert [(name, bool(subscribed)) for name, subscribed in rows] == [("a", False), ("b", True), ("c", False)]
+
+
+async def test_a_subscription_ends_as_was_settled(lane: Lane, query: Any) -> None:
+    await write(lane, new_accounts=[account("a", plan="pro", next_plan_at=T0), account("b", plan="pro")])
+    rows = query("SELECT subscription_ends_at FROM {}users ORDER BY id")
+    assert str(rows[0][0]).startswith("2026-01-01")
+    assert rows[1][0] is None
 
 
 async def test_transactions_have_a_source_and_a_destination(lane: Lane, query: Any) -> None:

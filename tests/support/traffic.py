@@ -14,6 +14,9 @@ PLANS = (
     Plan("free", "Free", 60 * NANOS),
     Plan("gold", "Gold", 8 * NANOS, period="week", renewal="accumulate"),
     Plan("roll", "Roll", 5 * NANOS, period="day", renewal="rollover", rollover_cap=20 * NANOS),
+    Plan("pro", "Pro", 200 * NANOS, after="free", prorated=True),
+    Plan("trial", "Trial", 30 * NANOS, period="none", duration_days=3, after="pro", trial=True),
+    Plan("mine", "Mine", 90 * NANOS, anchor="anniversary", timezone="Asia/Tokyo", after="free"),
 )
 SKILLS = {"TEXT": NANOS, "IMAGE": 5 * NANOS, "GIFT": 0}
 STEPS = (0,) * 12 + (1, MINUTE, MINUTE, 20 * MINUTE, 20 * MINUTE, HOUR, DAY, 3 * DAY, 20 * DAY)
@@ -36,13 +39,15 @@ class Traffic:
             + [self._release, self._dispatch, self._extend, self._refund] * 2
             + [self._grant] * 3
             + [self._void, self._adjust, self._transfer, self._renew, self._freeze, self._touch]
+            + [self._subscribe] * 2
+            + [self._cancel]
             + [self._unfreeze] * 3
             + [self._again] * 2
         )
 
     def opening(self) -> list[Command]:
         """The accounts, each on a plan of its own, with every overage policy."""
-        plans = [plan.name for plan in PLANS]
+        plans = [plan.name for plan in PLANS[: len(ACCOUNTS)]]
         policies = list(Overage)
         return [
             commands.OpenAccount(account=account, plan=plan, overage=policy, key="open")
@@ -183,6 +188,17 @@ class Traffic:
 
     def _renew(self, account: str) -> Command:
         return commands.Renew(**self._common(account))  # type: ignore[arg-type]
+
+    def _subscribe(self, account: str) -> Command:
+        return commands.ChangePlan(
+            **self._common(account),  # type: ignore[arg-type]
+            plan=self.random.choice(PLANS).name,
+            days=self._maybe(self.random.choice((1, 10, 30))),  # type: ignore[arg-type]
+            at=self.random.choice(("now", "now", "period_end")),
+        )
+
+    def _cancel(self, account: str) -> Command:
+        return commands.CancelPlan(**self._common(account), at=self.random.choice(("now", "period_end")))  # type: ignore[arg-type]
 
     def _freeze(self, account: str) -> Command:
         return commands.Freeze(account=account)

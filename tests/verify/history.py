@@ -99,6 +99,8 @@ async def _write(do: Scribe, clock: SetClock) -> None:
     await do(commands.Capture(account="bob", hold=owing, amount=(everything + 9) * NANOS))
     await do.grant("bob", 4)
     await do(commands.Adjust(account="bob", to=8 * NANOS, reason="a correction", key="adjust"))
+    await do(commands.ChangePlan(account="bob", plan="mine", days=90, key="paid"))
+    await do(commands.CancelPlan(account="bob", key="stop"))
     clock.instant += 32 * DAY
     await do.hold("alice", 30, ttl_seconds=86_400)
     await do(commands.Dispatch(account="alice", hold=await do.hold("alice", 2, ttl_seconds=86_400), measured=NANOS))

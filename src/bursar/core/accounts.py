@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bursar.core import plans
+from bursar.core import plans, subscriptions
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import Close, Freeze, OpenAccount, Renew, Touch, Unfreeze, UpdateAccount
-from bursar.core.errors import AccountClosed, PlanNotFound
+from bursar.core.errors import AccountClosed
 from bursar.core.model import Account, AccountStatus, Catalogue, Instant, Plan
 
 STATUS_AFTER = {  # anything absent is `AccountClosed`
@@ -48,7 +48,7 @@ def open_account(command: OpenAccount, now: Instant, catalogue: Catalogue) -> Bo
     )
     book = Book(account, new=True)
     if plan is not None:
-        plans.first_allowance(book, plan, now)
+        subscriptions.open_plan(book, plan, now)
     book.touch()
     return book
 
@@ -100,9 +100,4 @@ def touch(book: Book, command: Touch, now: Instant, catalogue: Catalogue) -> Out
 
 def find_plan(name: str | None, catalogue: Catalogue) -> Plan | None:
     """The plan of that name; None for no plan. `PlanNotFound` where there is none."""
-    if name is None:
-        return None
-    plan = catalogue.plans.get(name)
-    if plan is None:
-        raise PlanNotFound(name)
-    return plan
+    return None if name is None else subscriptions.find_plan(name, catalogue)

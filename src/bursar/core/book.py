@@ -18,7 +18,7 @@ from msgspec.json import Encoder
 from bursar.core import chain
 from bursar.core.commands import Command
 from bursar.core.errors import GrantNotFound, HoldNotFound, Invalid, TransactionNotFound
-from bursar.core.model import Account, Entries, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.model import Account, AccountStatus, Entries, Hold, Instant, Lot, Remembered, Transaction
 from bursar.core.money import MAX_NANOS, Nanos
 
 _encode = Encoder().encode
@@ -327,8 +327,8 @@ def terms(lot: Lot) -> dict[str, object]:
 
 
 def first_due(account: Account, lots: Iterable[Lot | None]) -> Instant | None:
-    """The first moment at which a lot starts or ends or the plan renews; None where nothing ever will."""
-    moments = [] if account.next_reset is None else [account.next_reset]
+    """The first moment at which a lot starts or ends or the plan renews or ends; None where nothing ever will."""
+    moments = plan_moments(account)
     for lot in lots:
         if lot is None or not lot.live or lot.ended_at is not None:
             continue
@@ -337,6 +337,18 @@ def first_due(account: Account, lots: Iterable[Lot | None]) -> Instant | None:
         elif lot.expires_at is not None:
             moments.append(lot.expires_at)
     return min(moments, default=None)
+
+
+def plan_moments(account: Account) -> list[Instant]:
+    """When the plan renews, and when it ends; a closed account's does neither."""
+    if account.status == AccountStatus.CLOSED:
+        return []
+    return [moment for moment in (account.next_reset, plan_ends_at(account)) if moment is not None]
+
+
+def plan_ends_at(account: Account) -> Instant | None:
+    """When another plan takes the place of this one: as somebody wished, or because its time is over."""
+    return account.ends_at if account.next_plan_at is None else account.next_plan_at
 
 
 def seq_of(transaction_id: str) -> int:

@@ -6,6 +6,8 @@ nothing else; the caller has made sure that there is enough, and posts the trans
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bursar.core.book import Book, Touched
 from bursar.core.commands import Command
 from bursar.core.model import Entries, Instant, Lot, Slices, Transaction, TransactionType
@@ -86,11 +88,45 @@ def pay_debt(book: Book, freed: Slices) -> Entries:
 
 
 def expire_returned(book: Book, returned: Slices, now: Instant, effective_at: Instant) -> None:
-    """What has returned to a lot that ended meanwhile ends too, in a transaction of its own."""
+    """What has returned to a lot that ended meanwhile ends too, in a transaction of its own; as does what was held
+    beyond the plan's allowance when the plan changed.
+    """
     for lot_id, part in returned:
         lot = book.lot(lot_id)
-        if min(part, lot.free) and lot.ended(effective_at):
+        back = min(part, lot.free)
+        if back and lot.ended(effective_at):
             end_lot(book, lot, now, effective_at)
+        elif back and lot.plan is not None and book.account.overused:
+            _give_up_overused(book, lot, back, now, effective_at)
+
+
+def _give_up_overused(book: Book, lot: Lot, back: Nanos, now: Instant, effective_at: Instant) -> None:
+    part = min(back, book.account.overused)
+    book.account.overused -= part
+    take_free(book, [lot], part, now, effective_at, {"overused": book.account.overused})
+    book.touch()
+
+
+def take_free(
+    book: Book, lots: Sequence[Lot], amount: Nanos, now: Instant, effective_at: Instant, detail: dict[str, object]
+) -> Transaction | None:
+    """Take `amount` of what is free out of lots that do not end, in their order; `detail` says why. None for nothing.
+
+    What is held of them stays, and what comes back to them is theirs again.
+    """
+    entries: Entries = []
+    for lot in lots:
+        part = min(lot.free, amount)
+        if part > 0:
+            lot.remaining -= part
+            amount -= part
+            entries.append((lot.lot_id, -part))
+            book.touch_lot(lot)
+    if not entries:
+        return None
+    total = sum(part for _, part in entries)
+    type_ = TransactionType.EXPIRY
+    return book.post(type_, total, entries, now, "bursar:expiry", effective_at=effective_at, detail=detail)
 
 
 def end_lot(

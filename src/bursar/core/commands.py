@@ -18,12 +18,13 @@ from msgspec.structs import astuple
 
 from bursar.core import text
 from bursar.core.errors import Invalid
-from bursar.core.model import Instant, OnExpiry, Overage, Usage
+from bursar.core.model import Instant, OnExpiry, Overage, Usage, When
 from bursar.core.money import MAX_NANOS, Nanos
 from bursar.core.pricing import check_usage
 
 MAX_TTL_SECONDS = 86_400
 DEFAULT_TTL_SECONDS = 900
+MAX_DAYS = 36_525
 MAX_QUANTITY = 1_000_000
 DEFAULT_PRIORITY = 100
 SOURCES = ("purchase", "bonus", "promo", "referral", "activity", "review", "admin")
@@ -204,6 +205,22 @@ class Close(Command, frozen=True, kw_only=True, gc=False):
 
     verb: ClassVar[str] = "close"
     reason: str | None = None
+
+
+class ChangePlan(Command, frozen=True, kw_only=True, gc=False):
+    """Another plan; with `days`, a newly paid period of so many."""
+
+    verb: ClassVar[str] = "change_plan"
+    plan: str
+    days: int | None = None
+    at: str = When.NOW
+
+
+class CancelPlan(Command, frozen=True, kw_only=True, gc=False):
+    """The plan that comes after the present one."""
+
+    verb: ClassVar[str] = "cancel_plan"
+    at: str = When.PERIOD_END
 
 
 class Renew(Command, frozen=True, kw_only=True, gc=False):
@@ -397,6 +414,17 @@ def _check_status(command: Freeze | Unfreeze | Close) -> None:
     _check_reason(command.reason)
 
 
+def _check_change_plan(command: ChangePlan) -> None:
+    text.check_id("plan", command.plan)
+    check_choice("at", command.at, When)
+    if command.days is not None and (type(command.days) is not int or not 1 <= command.days <= MAX_DAYS):
+        raise Invalid("days", f"must be a whole number from 1 to {MAX_DAYS}")
+
+
+def _check_cancel_plan(command: CancelPlan) -> None:
+    check_choice("at", command.at, When)
+
+
 def _check_reason(reason: str | None) -> None:
     if reason is not None:
         text.check_text("reason", reason)
@@ -422,7 +450,7 @@ def check_amount(field: str, amount: Nanos, *, zero: bool = False) -> None:
         raise Invalid(field, "must be zero or more" if zero else "must be more than zero")
 
 
-def check_choice(field: str, value: str, choices: type[Overage | OnExpiry]) -> None:
+def check_choice(field: str, value: str, choices: type[Overage | OnExpiry | When]) -> None:
     """One of the words of an enumeration."""
     if value not in choices.__members__.values():
         raise Invalid(field, "must be one of " + ", ".join(choices))
@@ -445,6 +473,8 @@ _CHECKS: dict[type[Command], Callable[[Any], None]] = {
     Freeze: _check_status,
     Unfreeze: _check_status,
     Close: _check_status,
+    ChangePlan: _check_change_plan,
+    CancelPlan: _check_cancel_plan,
     Renew: _no_check,
     Touch: _no_check,
 }

@@ -1,20 +1,23 @@
 """What is due on an account by now, done before every command and computed before every read.
 
-In order of due time; ties: holds, lots, renewals. Each leaves the rows that it would have left had it been done on
-time, with `effective_at` = when it was due: nobody waits for a sweeper, and sweeping early, late or never makes no
-difference.
+In order of due time; ties: holds, lots, renewals, ends of plans. Each leaves the rows that it would have left had it
+been done on time, with `effective_at` = when it was due: nobody waits for a sweeper, and sweeping early, late or never
+makes no difference.
 """
 
 from __future__ import annotations
 
-from bursar.core import plans
+from bursar.core import plans, subscriptions
 from bursar.core.book import Book
 from bursar.core.burndown import end_lot
 from bursar.core.grants import start_lot
 from bursar.core.holds import expire
-from bursar.core.model import Catalogue, Hold, Instant, Lot, Plan
+from bursar.core.model import Account, AccountStatus, Catalogue, Hold, Instant, Lot, Plan
 
 Event = tuple[Instant, int, str, "Hold | Lot | Plan"]
+
+PLAN_ENDS = 3
+"""A plan ends after it renewed; where it would do both at one moment, it only ends: the next one begins."""
 
 
 def settle_due(book: Book, now: Instant, catalogue: Catalogue) -> None:
@@ -23,7 +26,7 @@ def settle_due(book: Book, now: Instant, catalogue: Catalogue) -> None:
     if not book.due_holds and (account.due_at is None or account.due_at > now):
         return
     while (event := _first_event(book, now, catalogue)) is not None:
-        _happen(book, event, now)
+        _happen(book, event, now, catalogue)
 
 
 def _first_event(book: Book, now: Instant, catalogue: Catalogue) -> Event | None:
@@ -37,15 +40,22 @@ def _first_event(book: Book, now: Instant, catalogue: Catalogue) -> Event | None
         if moment is not None and moment <= now:
             events.append((moment, 1, lot.lot_id, lot))
     plan = catalogue.plans.get(book.account.plan or "")
-    if plan is not None:
-        renewal = plans.renewal_due_at(book.account, plan, now)
-        if renewal is not None:
-            events.append((renewal, 2, plan.name, plan))
+    if plan is not None and book.account.status != AccountStatus.CLOSED:
+        events += _plan_event(book.account, plan, now)
     return min(events, key=lambda event: event[:3], default=None)
 
 
-def _happen(book: Book, event: Event, now: Instant) -> None:
-    moment, _, _, subject = event
+def _plan_event(account: Account, plan: Plan, now: Instant) -> list[Event]:
+    """What the plan does first: it renews, or it ends."""
+    ends_at = subscriptions.end_due_at(account, now)
+    renewal = plans.renewal_due_at(account, plan, now if ends_at is None else ends_at)
+    if renewal is not None and renewal != ends_at:
+        return [(renewal, 2, plan.name, plan)]
+    return [] if ends_at is None else [(ends_at, PLAN_ENDS, plan.name, plan)]
+
+
+def _happen(book: Book, event: Event, now: Instant, catalogue: Catalogue) -> None:
+    moment, order, _, subject = event
     match subject:
         case Hold():
             book.due_holds.remove(subject)
@@ -55,5 +65,7 @@ def _happen(book: Book, event: Event, now: Instant) -> None:
             start_lot(book, subject, now, moment)
         case Lot():
             end_lot(book, subject, now, moment)
+        case Plan() if order == PLAN_ENDS:
+            subscriptions.end(book, subject, moment, now, catalogue)
         case Plan():
             plans.renew(book, subject, moment, now)

@@ -10,6 +10,7 @@
     │   ├── HoldNotOpen              the hold has ended
     │   ├── RefundExceedsCharge      more than is left of that charge
     │   ├── NotRefundable            that transaction is not a charge
+    │   ├── TrialUsed                an account has one trial
     │   └── AlreadyExists            an account, skill, model, plan or login of that name
     ├── Insufficient
     │   └── InsufficientCredits      evidence: required, available, resets_at
@@ -216,6 +217,16 @@ class RefundExceedsCharge(Conflict):
 
     def __init__(self, transaction: str, refundable: Nanos) -> None:
         super().__init__(transaction=transaction, refundable=Amount(refundable))
+
+
+class TrialUsed(Conflict):
+    """The account {account!r} has had its trial."""
+
+    code = "trial_used"
+    account: str
+
+    def __init__(self, account: str) -> None:
+        super().__init__(account=account)
 
 
 class AlreadyExists(Conflict):

@@ -57,7 +57,14 @@ def grant(book: Book, command: Grant, now: Instant, catalogue: Catalogue) -> Out
     return Outcome("grant", transaction=transaction, lot=lot.copy())
 
 
-def start_lot(book: Book, lot: Lot, now: Instant, effective_at: Instant, command: Grant | None = None) -> Transaction:
+def start_lot(
+    book: Book,
+    lot: Lot,
+    now: Instant,
+    effective_at: Instant,
+    command: Command | None = None,
+    detail: dict[str, object] | None = None,
+) -> Transaction:
     """The lot counts from now on: its credits are recorded, debt is paid out of them first."""
     paid = min(book.account.debt, lot.amount)
     book.account.debt -= paid
@@ -67,12 +74,20 @@ def start_lot(book: Book, lot: Lot, now: Instant, effective_at: Instant, command
     entries: Entries = [(lot.lot_id, lot.remaining)]
     if paid:
         entries.append((None, paid))
-    return _record(book, lot, lot.amount, entries, now, effective_at, command)
+    return _record(book, lot, lot.amount, entries, now, effective_at, command, detail)
 
 
 def _record(
-    book: Book, lot: Lot, amount: Nanos, entries: Entries, now: Instant, effective_at: Instant, command: Grant | None
+    book: Book,
+    lot: Lot,
+    amount: Nanos,
+    entries: Entries,
+    now: Instant,
+    effective_at: Instant,
+    command: Command | None,
+    detail: dict[str, object] | None = None,
 ) -> Transaction:
+    given = command if isinstance(command, Grant) else None
     return book.post(
         type_of(lot),
         amount,
@@ -81,8 +96,9 @@ def _record(
         f"plan:{lot.plan}" if lot.plan is not None else f"world:{lot.source}",
         effective_at=effective_at,
         command=command,
-        description=command.description if command is not None else None,
-        metadata=command.metadata if command is not None else None,
+        detail=detail,
+        description=None if given is None else given.description,
+        metadata=None if given is None else given.metadata,
     )
 
 

@@ -10,7 +10,7 @@ in this order, the first that applies wins:
     4. account_frozen, account_closed
     5. skill_not_found, skill_disabled, model_not_found, model_disabled
     6. hold_not_found, transaction_not_found, grant_not_found, plan_not_found
-    7. hold_not_open, not_refundable
+    7. hold_not_open, not_refundable, trial_used
     8. insufficient_credits, refund_exceeds_charge
 """
 
@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bursar.core import accounts, charges, grants, holds
+from bursar.core import accounts, charges, grants, holds, subscriptions
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import (
     Adjust,
+    CancelPlan,
     Capture,
+    ChangePlan,
     Charge,
     Close,
     Command,
@@ -64,6 +66,8 @@ HANDLERS: dict[type[Command], Handler] = {
     Freeze: accounts.set_status,
     Unfreeze: accounts.set_status,
     Close: accounts.set_status,
+    ChangePlan: subscriptions.change,
+    CancelPlan: subscriptions.cancel,
     Renew: accounts.renew,
     Touch: accounts.touch,
 }
@@ -138,6 +142,8 @@ def _replay(books: dict[str, Book], book: Book, command: Command, reference: str
             outcome.lot = book.lot(command.grant).copy()
         case Transfer() if outcome.transaction is not None:
             outcome.other = grants.received(books[command.to], outcome.transaction)
-        case OpenAccount() | UpdateAccount() | Freeze() | Unfreeze() | Close() | Renew() | Touch():
+        case OpenAccount() | UpdateAccount() | Freeze() | Unfreeze() | Close():
+            outcome.account = book.account.copy()
+        case ChangePlan() | CancelPlan() | Renew() | Touch():
             outcome.account = book.account.copy()
     return outcome

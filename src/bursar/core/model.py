@@ -71,6 +71,13 @@ class OnExpiry(Word):
     RELEASE = "release"
 
 
+class When(Word):
+    """When a plan changes: at once, or when the period that is paid for or under way has ended."""
+
+    NOW = "now"
+    PERIOD_END = "period_end"
+
+
 class TransactionType(Word):
     """What a transaction is for; public, in upper case."""
 
@@ -94,7 +101,12 @@ class Account(Struct, gc=False):
     """A holder of credits. posted = lots - debt; available = posted - held.
 
     `open_holds` counts holds that have not ended, `holds_opened` all there ever were; `spent` is net consumption since
-    `last_reset`; `due_at` is the first moment at which a lot starts, ends or the plan renews.
+    `last_reset`; `due_at` is the first moment at which a lot starts, ends or the plan renews or ends.
+
+    The plan: `allowance` is what its lots come to in this period (None: as the plan says), `overused` how much more
+    than that was spent or held when the plan changed; `ends_at` is when it is over, `anchored_at` what its
+    anniversaries are counted from (None: the account's opening); `next_plan` takes its place at `next_plan_at`, paid
+    for `next_plan_days` days; `trialed_at` is when the one trial began.
     """
 
     account_id: str
@@ -119,6 +131,14 @@ class Account(Struct, gc=False):
     created_at: Instant
     recorded_at: Instant
     profile_digest: bytes
+    allowance: Nanos | None = None
+    overused: Nanos = 0
+    ends_at: Instant | None = None
+    anchored_at: Instant | None = None
+    next_plan: str | None = None
+    next_plan_at: Instant | None = None
+    next_plan_days: int | None = None
+    trialed_at: Instant | None = None
 
     def copy(self) -> Account:
         return replace(self)
@@ -364,6 +384,10 @@ class Model(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """An allowance per period. `renewal`: `reset`, `rollover` (up to `rollover_cap`) or `accumulate`; `period` may be
     `none`.
+
+    Periods are counted in `timezone` (None: the account's). After `duration_days` the plan is over, and `after` takes
+    its place (None: no plan). An account may have one `trial`. A change to a plan that is `prorated` counts each
+    plan's allowance for the part of the period in which it held.
     """
 
     name: str
@@ -375,6 +399,11 @@ class Plan(Struct, frozen=True):
     rollover_cap: Nanos | None = None
     priority: int = 10
     created_at: Instant = 0
+    timezone: str | None = None
+    duration_days: int | None = None
+    after: str | None = None
+    trial: bool = False
+    prorated: bool = False
 
 
 class Catalogue(Struct, frozen=True):

@@ -120,6 +120,11 @@ def format_ratio(numerator: int, denominator: int) -> str:
     return format_money((2 * numerator * PICOS + denominator) // (2 * denominator))
 
 
+def share(amount: Nanos, part: int, whole: int) -> Nanos:
+    """`amount` times part/whole, cut off towards zero: a share and the share of its negative cancel out."""
+    return -portion(-amount, part, whole) if amount < 0 else portion(amount, part, whole)
+
+
 def _parse(value: object, largest: int) -> int:
     """Signed billionths within +-`largest`."""
     if isinstance(value, str):

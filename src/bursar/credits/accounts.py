@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from bursar import reports
 from bursar.answers import AccountAnswer, BalanceAnswer, Page
-from bursar.core.commands import Close, Freeze, OpenAccount, Renew, Unfreeze, UpdateAccount
+from bursar.core.commands import (
+    CancelPlan,
+    ChangePlan,
+    Close,
+    Freeze,
+    OpenAccount,
+    Renew,
+    Unfreeze,
+    UpdateAccount,
+)
 from bursar.credits import arguments
-from bursar.credits.arguments import PRESET_DEFAULT, Metadata, OverageIn, PresetDefault
+from bursar.credits.arguments import PRESET_DEFAULT, Metadata, OverageIn, PresetDefault, WhenIn
 from bursar.credits.face import Face, account_of, stamp
 from bursar.reports import DEFAULT_LIMIT
 
@@ -105,6 +114,40 @@ class AsyncAccounts(Face):
 
         Raises `AccountNotFound`.
         """
-        outcome = await self._port.execute(Renew(**stamp(account, actor, idempotency_key)))
-        # A replay names the transaction that it made, not the account.
-        return await self.account(account) if outcome.account is None else account_of(outcome)
+        return account_of(await self._port.execute(Renew(**stamp(account, actor, idempotency_key))))
+
+    async def subscribe(
+        self,
+        account: str,
+        plan: str,
+        *,
+        days: int | None = None,
+        at: WhenIn = "now",
+        idempotency_key: str | None = None,
+        actor: str = "library",
+    ) -> AccountAnswer:
+        """Have another plan, now or at the end of the period.
+
+        With `days` a newly paid period begins: the whole allowance is given, and the plan is over when they have
+        passed; the same plan again adds them to what is paid for already. Without, the plan changes within the
+        period: its lots come to the new allowance less what was used. The plan that the account has, without days:
+        what was settled for the end of the period is dropped.
+
+        Raises `AccountNotFound`, `AccountClosed`, `PlanNotFound`, `TrialUsed`, `Invalid`.
+        """
+        command = ChangePlan(**stamp(account, actor, idempotency_key), plan=plan, days=days, at=at)
+        return account_of(await self._port.execute(command))
+
+    async def cancel(
+        self,
+        account: str,
+        *,
+        at: WhenIn = "period_end",
+        idempotency_key: str | None = None,
+        actor: str = "library",
+    ) -> AccountAnswer:
+        """Go back to the plan after the present one, at the end of what is paid for or of the period, or now.
+
+        Raises `AccountNotFound`, `AccountClosed`, `Invalid`.
+        """
+        return account_of(await self._port.execute(CancelPlan(**stamp(account, actor, idempotency_key), at=at)))

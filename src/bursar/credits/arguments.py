@@ -36,6 +36,7 @@ OnExpiryIn: TypeAlias = Literal["capture_held", "capture_measured", "release"]
 RoundingIn: TypeAlias = Literal["1", "0.01", "1e-9"]
 PeriodIn: TypeAlias = Literal["month", "week", "day", "year", "none"]
 AnchorIn: TypeAlias = Literal["calendar", "anniversary"]
+WhenIn: TypeAlias = Literal["now", "period_end"]
 RenewalIn: TypeAlias = Literal["reset", "rollover", "accumulate"]
 ChargeIn: TypeAlias = Charge | Mapping[str, Any]
 
@@ -47,7 +48,7 @@ class PresetDefault(Enum):
 
 
 PRESET_DEFAULT: Final = PresetDefault.PLAN
-"""The plan of an account that is opened without naming one; None names no plan."""
+"""The plan of an account that is opened without naming one, and the plan after one that names none; None is no plan."""
 
 
 def amount_of(field: str, value: AmountIn) -> Nanos:

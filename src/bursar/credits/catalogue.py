@@ -10,10 +10,12 @@ from bursar.catalog import find_plan, find_skill
 from bursar.core.model import Catalogue, Instant, Plan
 from bursar.credits import arguments
 from bursar.credits.arguments import (
+    PRESET_DEFAULT,
     AmountIn,
     AnchorIn,
     ComponentIn,
     PeriodIn,
+    PresetDefault,
     RenewalIn,
     RoundingIn,
 )
@@ -159,20 +161,41 @@ class AsyncPlans(Face):
         renewal: RenewalIn = "reset",
         rollover_cap: AmountIn | None = None,
         priority: int = 10,
+        timezone: str | None = None,
+        duration_days: int | None = None,
+        after: str | PresetDefault | None = PRESET_DEFAULT,
+        trial: bool = False,
+        prorated: bool = False,
     ) -> PlanAnswer:
-        """A new plan, or one changed: it holds from the next renewal on. Raises `Invalid`."""
-        plan = Plan(
-            name,
-            display_name or name,
-            arguments.amount_of("allowance", allowance),
-            period,
-            anchor,
-            renewal,
-            arguments.some_amount("rollover_cap", rollover_cap),
-            priority,
-        )
+        """A new plan, or one changed: it holds from the next renewal on.
+
+        Periods are counted in `timezone`, without one in each account's own. When the plan is over, after
+        `duration_days` or as somebody wished, `after` takes its place: without it the preset's default plan, with
+        None no plan. An account may have one `trial`. A change to a plan that is `prorated` gives each plan's
+        allowance for the part of the period in which it held. Raises `Invalid`, also for a loop of plans.
+        """
+        limit = arguments.amount_of("allowance", allowance)
+        cap = arguments.some_amount("rollover_cap", rollover_cap)
 
         async def work(runtime: Runtime) -> PlanAnswer:
+            following = after
+            if isinstance(following, PresetDefault):
+                following = await runtime.catalog.find_default_after(name)
+            plan = Plan(
+                name,
+                display_name or name,
+                limit,
+                period,
+                anchor,
+                renewal,
+                cap,
+                priority,
+                timezone=timezone,
+                duration_days=duration_days,
+                after=following,
+                trial=trial,
+                prorated=prorated,
+            )
             return make_plan(await runtime.catalog.put_plan(plan, await runtime.engine.now()))
 
         return await self._port.run(work)

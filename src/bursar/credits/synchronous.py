@@ -135,6 +135,8 @@ class Credits(Blocking[AsyncCredits]):
     unfreeze = blocking(AsyncCredits.unfreeze)
     close_account = blocking(AsyncCredits.close_account)
     renew = blocking(AsyncCredits.renew)
+    subscribe = blocking(AsyncCredits.subscribe)
+    cancel = blocking(AsyncCredits.cancel)
 
     quote = blocking(AsyncCredits.quote)
     charge = blocking(AsyncCredits.charge)

@@ -13,6 +13,11 @@
     renewal = "reset"                   # reset, rollover, accumulate
     rollover_cap = 300                  # with renewal = "rollover"
     priority = 10
+    timezone = "Europe/Kyiv"            # of its periods; else each account's own
+    duration_days = 30                  # then the plan is over
+    after = "free"                      # what takes its place; else no plan
+    trial = true                        # an account has one
+    prorated = true                     # a change counts each plan for its part of the period
 
     [skills.CHAT]
     display_name = "Chat"
@@ -43,7 +48,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bursar.catalog import Preset, check_plan, make_skill, price_parts
+from bursar.catalog import Preset, check_plan, check_succession, make_skill, price_parts
 from bursar.core.errors import Invalid
 from bursar.core.model import Component, Plan, Skill
 from bursar.core.money import BadAmount, Nanos, Rounding, parse_credits
@@ -92,7 +97,11 @@ def parse_preset(name: str, toml: str) -> Preset:
         table.take("model_markup", _markup, "1"),
     )
     table.end()
-    plans = [plan.name for plan in preset.plans]
+    by_name = {plan.name: plan for plan in preset.plans}
+    for plan in preset.plans:
+        with _Within(f"plans.{plan.name}"):
+            check_succession(plan, by_name)
+    plans = list(by_name)
     if preset.default_plan is not None and preset.default_plan not in plans:
         raise Invalid(
             "default_plan",
@@ -163,6 +172,11 @@ def _plan(table: _Table) -> Plan:
         table.take("renewal", _text, "reset"),
         table.take("rollover_cap", _optional_amount, None),
         table.take("priority", _count, 10),
+        timezone=table.take("timezone", _optional_text, None),
+        duration_days=table.take("duration_days", _optional_count, None),
+        after=table.take("after", _optional_text, None),
+        trial=table.take("trial", _flag, default=False),
+        prorated=table.take("prorated", _flag, default=False),
     )
     table.made(lambda: check_plan(plan))
     return plan
@@ -214,6 +228,10 @@ def _count(value: object) -> int:
     if type(value) is not int:
         raise Invalid("", "must be a whole number")
     return value
+
+
+def _optional_count(value: object) -> int | None:
+    return _count(value)
 
 
 def _flag(value: object) -> bool:

@@ -1,8 +1,11 @@
 """What nobody touches gets done as well: holds and lots that are due expire, plans that are due renew.
 
-A job decides nothing. Each round takes a bounded page of due accounts and submits `Touch` for them: the engine does
-what is due, once, whoever asks; so any number of processes may do this at once, and the rows are the same without
-any of them. A round that meets an outage is tried again at the next one.
+A job decides nothing. Each round reads a bounded window of due accounts and submits `Touch` for them, a page at a
+time: the engine does what is due, once, whoever asks; so any number of processes may do this at once, and the rows are
+the same without any of them. Each takes the pages of a window in an order of its own and leaves out what others have
+done meanwhile, so that they share the work without knowing of each other. A page is small and the next one waits for
+it: charges that come in meanwhile wait for no more than a page. A round that meets an outage is tried again at the
+next one.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from bursar.core.model import Account, Instant
 from bursar.credits import AsyncCredits
 from bursar.store.base import StoreError, Tx
 
-PAGE: Final = 500
+PAGE: Final = 100
+WINDOW: Final = 20 * PAGE
 STOP_SECONDS: Final = 5.0
 QUIET_SECONDS: Final = 60.0
 """How often an outage is mentioned while it lasts."""
@@ -63,38 +67,49 @@ class Jobs:
                 await asyncio.wait_for(self._stop.wait(), self._every_seconds * _jitter())
 
     async def run_once(self) -> int:
-        """One round: everything that is due now, page by page. How many accounts were touched."""
-        touched, renewed, before = 0, 0, set[str]()
+        """One round: everything that is due now, window by window. How many accounts were touched."""
+        touched, renewed, before = 0, 0, list[str]()
         while not self._stop.is_set():
-            due = await self._due()
-            accounts = {account.account_id for account, _ in due}
-            if not accounts or accounts == before:
+            now = await self._credits.engine.now()
+            window = await self._window(now)
+            if not window or window == before:
                 break
-            for (account, now), outcome in zip(due, await self._touch(due), strict=True):
-                touched += 1
-                if isinstance(outcome, Outcome) and _renewed(account, outcome.account, now):
-                    renewed += 1
-                    self._log_renewal(outcome.account, first=renewed == 1)
-            before = accounts
-            if len(accounts) < PAGE:
+            for page in _pages(window):
+                if self._stop.is_set():
+                    break
+                due = await self._still_due(page, now)
+                for account, outcome in zip(due, await self._touch(due), strict=True):
+                    touched += 1
+                    if isinstance(outcome, Outcome) and _renewed(account, outcome.account, now):
+                        renewed += 1
+                        self._log_renewal(outcome.account, first=renewed == 1)
+            before = window
+            if len(window) < WINDOW:
                 break
         if renewed:
             logger.info("%s", ai_credits.reset_completed_line(renewed), extra={"users": renewed})
         return touched
 
-    async def _due(self) -> list[tuple[Account, Instant]]:
-        """A page of accounts on which something is due, as they are."""
-        now = await self._credits.engine.now()
+    async def _window(self, now: Instant) -> list[str]:
+        """The first accounts on which something is due."""
 
-        async def work(tx: Tx) -> list[Account]:
-            rows = await tx.fetch("due_accounts", now, PAGE)
-            return await tx.accounts([row[0] for row in rows]) if rows else []
+        async def work(tx: Tx) -> list[str]:
+            return [row[0] for row in await tx.fetch("due_accounts", now, WINDOW)]
 
-        return [(account, now) for account in await self._credits.store.read(work)]
+        return await self._credits.store.read(work)
 
-    async def _touch(self, due: list[tuple[Account, Instant]]) -> list[Outcome | BursarError]:
+    async def _still_due(self, page: list[str], now: Instant) -> list[Account]:
+        """Those accounts of a page that nobody else has done meanwhile, as they are."""
+        accounts = await self._credits.store.read(lambda tx: tx.accounts(page))
+        return [
+            account
+            for account in accounts
+            if account.open_holds or (account.due_at is not None and account.due_at <= now)
+        ]
+
+    async def _touch(self, due: list[Account]) -> list[Outcome | BursarError]:
         commands = []
-        for account, _ in due:
+        for account in due:
             token, salt = entropy.identity()
             commands.append(Touch(account=account.account_id, token=token, salt=salt, actor="job"))
         return await self._credits.engine.execute_many(commands)
@@ -112,6 +127,12 @@ class Jobs:
         if self._complained_at is None or now - self._complained_at > QUIET_SECONDS:
             self._complained_at = now
             logger.warning("jobs wait for the database: %s", error)
+
+
+def _pages(window: list[str]) -> list[list[str]]:
+    """The window in pages, in an order that is another one in each process."""
+    pages = [window[start : start + PAGE] for start in range(0, len(window), PAGE)]
+    return sorted(pages, key=lambda _: entropy.token())
 
 
 def _renewed(before: Account, after: Account | None, now: Instant) -> bool:

@@ -8,7 +8,8 @@ from typing import Final
 from bursar.core.invariants.findings import Finding, Findings, compare, of_account
 from bursar.core.invariants.fold import Fold
 from bursar.core.invariants.transactions import missing
-from bursar.core.model import Account
+from bursar.core.model import Account, AccountStatus
+from bursar.core.plans import FACTS
 
 
 def no_tail_is_cut_off(account: Account, fold: Fold) -> Findings:
@@ -45,9 +46,21 @@ def times_are_what_transactions_say(account: Account, fold: Fold) -> Findings:
     yield from compare(account, "last_reset", fold.resets[-1] if fold.resets else None)
 
 
+def plan_is_what_transactions_say(account: Account, fold: Fold) -> Findings:
+    """The account's plan, its period and what follows are as its last transaction of a plan left them."""
+    if fold.subscription is None:
+        return
+    for name in FACTS:
+        expected = fold.subscription.get(name, 0 if name == "overused" else None)
+        if name == "next_reset" and account.status == AccountStatus.CLOSED:
+            expected = None
+        yield from compare(account, name, expected)
+
+
 ACCOUNT_CHECKS: Final[tuple[Callable[[Account, Fold], Findings], ...]] = (
     no_tail_is_cut_off,
     balances_are_what_transactions_say,
     holds_are_counted,
     times_are_what_transactions_say,
+    plan_is_what_transactions_say,
 )

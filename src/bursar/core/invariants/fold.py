@@ -13,8 +13,12 @@ from msgspec.json import decode
 
 from bursar.core.model import Entries, Hold, Instant, Slices, Transaction, TransactionType
 from bursar.core.money import MAX_NANOS, Nanos
+from bursar.core.plans import RENEWAL
 
 _ENDS = (TransactionType.EXPIRY, TransactionType.VOID)
+_STAYS = frozenset({"rollover_cap", "changed_to", "overused"})
+"""Facts of an expiry that takes credits out of lots which do not end."""
+
 _SPENDS = (TransactionType.CONSUMPTION, TransactionType.REFUND)
 
 
@@ -40,6 +44,8 @@ class Fold(Struct):
     spent: Nanos = 0
     recorded_at: Instant | None = None
     resets: list[Instant] = field(default_factory=list)
+    subscription: dict[str, Any] | None = field(default_factory=dict)
+    """What the last transaction of a plan left of it; None where it was written before there was such a record."""
     lots: dict[str, LotFold] = field(default_factory=dict)
     holds: int = 0
     open_holds: int = 0
@@ -68,9 +74,9 @@ class Fold(Struct):
         self.seq = row.seq
         self.posted += row.amount
         self.recorded_at = row.recorded_at
-        self._spend(row)
         detail = detail_of(row)
-        ends = row.type in _ENDS and "rollover_cap" not in detail
+        self._spend(row, detail)
+        ends = row.type in _ENDS and _STAYS.isdisjoint(detail)
         for lot_id, part in entries_of(row):
             if lot_id is None:
                 self.debt -= part
@@ -84,10 +90,15 @@ class Fold(Struct):
             lot = self.lot(terms["grant"])
             lot.seq, lot.terms = row.seq, terms
 
-    def _spend(self, row: Transaction) -> None:
+    def _spend(self, row: Transaction, detail: dict[str, Any]) -> None:
         if row.type == TransactionType.PLAN:
-            self.spent = 0
-            self.resets.append(row.effective_at)
+            known = detail.get("subscription")
+            self.subscription = known if isinstance(known, dict) else None
+            if self.subscription is None or self.subscription.get("event") == RENEWAL:
+                self.spent = 0
+                self.resets.append(row.effective_at)
+        elif "overused" in detail and self.subscription is not None:
+            self.subscription["overused"] = detail["overused"]
         elif row.type in _SPENDS:
             self.spent = max(min(self.spent - row.amount, MAX_NANOS), -MAX_NANOS)
 

@@ -30,7 +30,9 @@ FROM model_prices ORDER BY model, version;
 
 -- The catalogue is loaded whole.
 -- name: list_plans
-SELECT name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at
+SELECT
+    name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at, timezone, duration_days,
+    after, trial, prorated
 FROM plans ORDER BY name;
 
 -- A name that is taken is refused by the primary key.
@@ -73,9 +75,16 @@ VALUES (
 
 -- A plan is changed in place; what was granted under it stays as it was granted.
 -- name: upsert_plan
-INSERT INTO plans (name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at)
-VALUES ($1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text, $7::bigint, $8::bigint, $9::timestamptz)
+INSERT INTO plans (
+    name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at, timezone, duration_days,
+    after, trial, prorated
+)
+VALUES (
+    $1::text, $2::text, $3::bigint, $4::text, $5::text, $6::text, $7::bigint, $8::bigint, $9::timestamptz, $10::text,
+    $11::bigint, $12::text, $13::boolean, $14::boolean
+)
 ON CONFLICT (name) DO UPDATE SET
     display_name = excluded.display_name, allowance = excluded.allowance, period = excluded.period,
     anchor = excluded.anchor, renewal = excluded.renewal, rollover_cap = excluded.rollover_cap,
-    priority = excluded.priority;
+    priority = excluded.priority, timezone = excluded.timezone, duration_days = excluded.duration_days,
+    after = excluded.after, trial = excluded.trial, prorated = excluded.prorated;

@@ -99,14 +99,19 @@ UPDATE accounts AS a SET
     metadata = w.metadata::json, posted = w.posted, held = w.held, debt = w.debt, spent = w.spent,
     open_holds = w.open_holds, holds_opened = w.holds_opened, seq = w.seq, head = w.head, last_reset = w.last_reset,
     next_reset = w.next_reset, due_at = w.due_at, created_at = w.created_at, recorded_at = w.recorded_at,
-    profile_digest = w.profile_digest
+    profile_digest = w.profile_digest, allowance = w.allowance, overused = w.overused, ends_at = w.ends_at,
+    anchored_at = w.anchored_at, next_plan = w.next_plan, next_plan_at = w.next_plan_at,
+    next_plan_days = w.next_plan_days, trialed_at = w.trialed_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
     $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bytea[],
-    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bytea[]
+    $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bytea[],
+    $23::bigint[], $24::bigint[], $25::timestamptz[], $26::timestamptz[], $27::text[], $28::timestamptz[],
+    $29::bigint[], $30::timestamptz[]
 ) AS w (
     account_id, email, name, plan, status, overage, timezone, metadata, posted, held, debt, spent, open_holds,
-    holds_opened, seq, head, last_reset, next_reset, due_at, created_at, recorded_at, profile_digest
+    holds_opened, seq, head, last_reset, next_reset, due_at, created_at, recorded_at, profile_digest, allowance,
+    overused, ends_at, anchored_at, next_plan, next_plan_at, next_plan_days, trialed_at
 )
 WHERE a.account_id = w.account_id;
 

@@ -30,7 +30,9 @@ FROM model_prices ORDER BY model, version;
 
 -- The catalogue is loaded whole.
 -- name: list_plans
-SELECT name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at
+SELECT
+    name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at, timezone, duration_days,
+    after, trial, prorated
 FROM plans ORDER BY name;
 
 -- A name that is taken is refused by the primary key.
@@ -72,9 +74,13 @@ VALUES (
 
 -- A plan is changed in place; what was granted under it stays as it was granted.
 -- name: upsert_plan
-INSERT INTO plans (name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+INSERT INTO plans (
+    name, display_name, allowance, period, anchor, renewal, rollover_cap, priority, created_at, timezone, duration_days,
+    after, trial, prorated
+)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
 ON CONFLICT (name) DO UPDATE SET
     display_name = excluded.display_name, allowance = excluded.allowance, period = excluded.period,
     anchor = excluded.anchor, renewal = excluded.renewal, rollover_cap = excluded.rollover_cap,
-    priority = excluded.priority;
+    priority = excluded.priority, timezone = excluded.timezone, duration_days = excluded.duration_days,
+    after = excluded.after, trial = excluded.trial, prorated = excluded.prorated;

@@ -74,7 +74,9 @@ WHERE account_id = ?1;
 UPDATE accounts SET
     email = ?2, name = ?3, plan = ?4, status = ?5, overage = ?6, timezone = ?7, metadata = ?8, posted = ?9, held = ?10,
     debt = ?11, spent = ?12, open_holds = ?13, holds_opened = ?14, seq = ?15, head = ?16, last_reset = ?17,
-    next_reset = ?18, due_at = ?19, created_at = ?20, recorded_at = ?21, profile_digest = ?22
+    next_reset = ?18, due_at = ?19, created_at = ?20, recorded_at = ?21, profile_digest = ?22, allowance = ?23,
+    overused = ?24, ends_at = ?25, anchored_at = ?26, next_plan = ?27, next_plan_at = ?28, next_plan_days = ?29,
+    trialed_at = ?30
 WHERE account_id = ?1;
 
 -- Only what paying or pinning changes.
