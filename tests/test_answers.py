@@ -49,6 +49,7 @@ CHARGE = Transaction(
     salt=b"s" * 16,
     text_digest=b"d" * 32,
     hash=b"\x01\xff" * 16,
+    run="r_1",
 )
 
 
@@ -72,6 +73,7 @@ def test_a_receipt_is_the_transaction_in_credits() -> None:
         hold="h_1",
         refund_of=None,
         member="bob",
+        run="r_1",
         provider_cost_usd="0.002",
         description="A poem",
         metadata={"about": ["the", "sea"]},
@@ -92,7 +94,7 @@ def test_a_receipt_as_json_has_the_documented_fields_in_order() -> None:
         '"posted_before":100,"posted_after":98.5,"available":88.5,"skill":"CHAT","model":"gpt-x",'
         '"usage":{"output_tokens":12},"price":{"version":2,"rule":"1.5 per call","rounding":"1e-9"},'
         '"lots":[{"grant_id":"g_1","amount":-1},{"grant_id":"g_2","amount":-0.3}],"debt":0.2,"hold":"h_1",'
-        '"refund_of":null,"member":"bob","provider_cost_usd":"0.002","description":"A poem",'
+        '"refund_of":null,"member":"bob","run":"r_1","provider_cost_usd":"0.002","description":"A poem",'
         '"metadata":{"about":["the","sea"]},"actor":"app","source":"account:alice","destination":"skill:CHAT",'
         '"detail":{"shortfall":0.5,"corrects":"tx_2_a"},"effective_at":"2026-01-10T12:00:00Z",'
         '"recorded_at":"2026-01-10T12:00:01.500000Z","hash":"' + "01ff" * 16 + '"}'
@@ -260,6 +262,7 @@ def test_a_hold_as_json_has_the_documented_fields() -> None:
         settled_seq=0,
         settlement=None,
         digest=b"",
+        run="r_1",
     )
     assert json.loads(ENCODER.encode(answers.make_hold(hold))) == {
         "id": "h_1",
@@ -273,6 +276,7 @@ def test_a_hold_as_json_has_the_documented_fields() -> None:
         "usage": None,
         "price_version": 1,
         "member": None,
+        "run": "r_1",
         "measured": 0,
         "overage": "debt",
         "on_expiry": "release",

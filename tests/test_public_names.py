@@ -16,15 +16,16 @@ from bursar.core import errors
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-    ENCODER AccountAnswer AccountClosed AccountFrozen AccountNotFound AlreadyExists AsyncCredits AsyncHold
+    ENCODER AccountAnswer AccountClosed AccountFrozen AccountNotFound AlreadyExists AsyncCredits AsyncHold AsyncRun
     BalanceAnswer BursarError ComponentAnswer Conflict Credits DatabaseUnavailable Denied EngineClosed Finding
     GrantAnswer GrantNotFound GrantReceipt Hold HoldAnswer HoldNotFound HoldNotOpen IdempotencyConflict Insufficient
-    InsufficientCredits Invalid Kind LiabilitiesReport Liability LotAnswer MarginRow ModelAnswer ModelComponentAnswer
-    ModelDisabled ModelNotFound ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded Page Paid PlanAnswer
-    PlanNotFound Preset PriceAnswer PriceRule QuoteAnswer RateReport Receipt RefundExceedsCharge Report SkillAnswer
-    SkillDisabled SkillNotFound Slice StatementLine StatementReport StatementSum TermsAnswer TransactionNotFound
-    TransferReceipt TrialUsed Unavailable Usage UsageRow Verdict Window load_preset usage_from_anthropic
-    usage_from_google usage_from_openai
+    InsufficientCredits Invalid Kind LiabilitiesReport Liability LimitAnswer LimitExceeded LimitNotFound LotAnswer
+    MarginRow MemberAnswer MemberDenied MemberNotFound ModelAnswer ModelComponentAnswer ModelDisabled ModelNotFound
+    ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded Page Paid PlanAnswer PlanNotFound Preset
+    PriceAnswer PriceRule QuoteAnswer RateReport Receipt RefundExceedsCharge Report Run RunAnswer RunExhausted
+    RunNotFound RunNotOpen SkillAnswer SkillDisabled SkillNotFound Slice StatementLine StatementReport StatementSum
+    TermsAnswer TransactionNotFound TransferReceipt TrialUsed Unavailable Usage UsageRow Verdict Window load_preset
+    usage_from_anthropic usage_from_google usage_from_openai
 """
 
 

@@ -17,13 +17,17 @@ from msgspec.json import Decoder, Encoder
 
 from bursar.catalog import Catalog
 from bursar.core.book import Book, plan_ends_at
+from bursar.core.limits import shown
 from bursar.core.model import (
     Account,
     Component,
     Entries,
     Hold,
+    HoldState,
     Instant,
+    Limit,
     Lot,
+    Member,
     Model,
     Plan,
     Price,
@@ -88,6 +92,7 @@ class Receipt(Struct, frozen=True, gc=False):
     hold: str | None
     refund_of: str | None
     member: str | None
+    run: str | None
     provider_cost_usd: str | None
     description: str | None
     metadata: Json | None
@@ -153,7 +158,7 @@ class BalanceAnswer(Struct, frozen=True):
 
 
 class HoldAnswer(Struct, frozen=True):
-    """Credits set aside for a call in flight."""
+    """Credits set aside for a call in flight; in a `run`, out of its budget."""
 
     id: str
     account: str
@@ -166,6 +171,7 @@ class HoldAnswer(Struct, frozen=True):
     usage: Usage | None
     price_version: int | None
     member: str | None
+    run: str | None
     measured: Number | None
     overage: str
     on_expiry: str
@@ -174,6 +180,60 @@ class HoldAnswer(Struct, frozen=True):
     expires_at: datetime
     created_at: datetime
     settled_at: datetime | None
+
+
+class LimitAnswer(Struct, frozen=True):
+    """A spending limit, and what it has counted since `starts_at`; `left` is below zero where a real cost exceeded it.
+
+    `value` is the member, key, skill, model or run that it counts, None where it counts the whole account. It starts
+    afresh at `resets_at`, a limit for a lifetime never.
+    """
+
+    id: str
+    account: str
+    scope: str
+    value: str | None
+    window: str
+    amount: Number
+    timezone: str
+    spent: Number
+    held: Number
+    left: Number
+    starts_at: datetime | None
+    resets_at: datetime | None
+
+
+class MemberAnswer(Struct, frozen=True):
+    """Who spends from an account that is somebody else's: `added`, `removed`, or `named` by a limit alone."""
+
+    member: str
+    account: str
+    status: str
+    created_at: datetime
+
+
+class RunAnswer(Struct, frozen=True):
+    """A budget for a whole task: `left` of it, `held` by its calls in flight, and what its `calls` `spent` so far.
+
+    Refunds are taken off, and what the runs in it spent and hold counts with it. A real cost beyond the budget counts
+    in `spent`, so that the three may come to more than the `budget`. `state`: open, closed or expired.
+    """
+
+    id: str
+    account: str
+    state: str
+    budget: Number
+    left: Number
+    held: Number
+    spent: Number
+    calls: int
+    run: str | None
+    member: str | None
+    description: str | None
+    metadata: Json | None
+    expires_at: datetime
+    created_at: datetime
+    ended_at: datetime | None
 
 
 class Paid(Struct, frozen=True):
@@ -402,6 +462,7 @@ def make_receipt(transaction: Transaction, price: PriceRule | None) -> Receipt:
         t.hold,
         t.refund_of,
         t.member,
+        t.run,
         t.provider_cost_usd,
         t.description,
         None if t.metadata is None else _decode_object(t.metadata),
@@ -467,6 +528,7 @@ def make_hold(hold: Hold) -> HoldAnswer:
         None if hold.usage is None else _decode_usage(hold.usage),
         hold.price_version,
         hold.member,
+        hold.run,
         None if hold.measured is None else to_number(hold.measured),
         str(hold.overage),
         str(hold.on_expiry),
@@ -476,6 +538,53 @@ def make_hold(hold: Hold) -> HoldAnswer:
         to_datetime(hold.created_at),
         _moment(hold.settled_at),
     )
+
+
+def make_run(run: Hold, *, held: Nanos, spent: Nanos, calls: int) -> RunAnswer:
+    """A run's row, shown with what its calls came to."""
+    assert run.budget is not None, "a run has a budget"
+    states = {HoldState.OPEN: "open", HoldState.RELEASED: "closed"}
+    return RunAnswer(
+        run.hold_id,
+        run.account_id,
+        states.get(HoldState(run.state), "expired"),
+        to_number(run.budget),
+        to_number(run.amount if run.unsettled else 0),
+        to_number(held),
+        to_number(spent),
+        calls,
+        run.run,
+        run.member,
+        run.description,
+        _object(run.metadata),
+        to_datetime(run.expires_at),
+        to_datetime(run.created_at),
+        _moment(run.settled_at),
+    )
+
+
+def make_limit(account: str, limit: Limit, now: Instant) -> LimitAnswer:
+    """A limit as it stands now, shown."""
+    limit = shown(limit, now)
+    return LimitAnswer(
+        limit.limit_id,
+        account,
+        str(limit.scope),
+        limit.value,
+        str(limit.window),
+        to_number(limit.amount),
+        limit.timezone,
+        to_number(limit.spent),
+        to_number(limit.held),
+        to_number(limit.amount - limit.spent - limit.held),
+        _moment(limit.starts_at),
+        _moment(limit.resets_at),
+    )
+
+
+def make_member(member: Member) -> MemberAnswer:
+    """A member's row, shown."""
+    return MemberAnswer(member.member, member.account_id, str(member.status), to_datetime(member.created_at))
 
 
 def make_grant(lot: Lot) -> GrantAnswer:

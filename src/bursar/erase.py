@@ -2,8 +2,8 @@
 
 What goes: the account's email, name and metadata; descriptions, metadata, idempotency keys and salts of its
 transactions and holds; its remembered idempotency keys, logins, identities at providers, API keys and what was
-generated for it. What stays: ids, amounts, times, skills, and the digests of the text, which say nothing without their
-salts: the chain still verifies.
+generated for it. What stays: ids (those of members too), amounts, times, skills, and the digests of the text, which say
+nothing without their salts: the chain still verifies.
 
 A request that is repeated under an erased key is a new intent, and a repeated capture of an erased hold is refused:
 nothing is left by which they could be known again. What older backups hold is theirs to forget.

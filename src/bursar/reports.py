@@ -37,6 +37,7 @@ from bursar.core.errors import (
     HoldNotFound,
     InsufficientCredits,
     Invalid,
+    LimitExceeded,
     ModelNotFound,
     TransactionNotFound,
 )
@@ -106,8 +107,8 @@ async def list_accounts(
     if plan is not None:
         text.check_name("plan", plan)
     _check_choice("status", status, AccountStatus)
-    after = _decode_cursor("accounts", str, cursor)
-    _check_limit(limit)
+    after = decode_cursor("accounts", str, cursor)
+    check_limit(limit)
 
     async def work(tx: Tx) -> tuple[list[Account], Instant]:
         rows = await tx.fetch("list_accounts", query, plan, status, after, limit + 1)
@@ -120,7 +121,7 @@ async def list_accounts(
     answers = [
         await find_account(engine, row.account_id) if _may_be_due(row, now) else make_account(row) for row in page
     ]
-    return Page(answers, _encode_cursor("accounts", page[-1].account_id) if more else None)
+    return Page(answers, encode_cursor("accounts", page[-1].account_id) if more else None)
 
 
 async def list_transactions(
@@ -135,11 +136,11 @@ async def list_transactions(
     """One account's statement, newest first. Raises `AccountNotFound`."""
     wanted = wanted or Filter()
     wanted.check()
-    before = _decode_cursor("transactions", int, cursor)
-    _check_limit(limit)
+    before = decode_cursor("transactions", int, cursor)
+    check_limit(limit)
     if cursor is None:
         await write_due(engine, account)
-    rows = await _fetch(
+    rows = await fetch_rows(
         engine,
         account,
         "list_transactions",
@@ -147,8 +148,8 @@ async def list_transactions(
         Transaction,
     )
     page = rows[:limit]
-    await _know_prices(engine, page)
-    return Page(receipts.of_all(page), _encode_cursor("transactions", page[-1].seq) if len(rows) > limit else None)
+    await know_prices(engine, page)
+    return Page(receipts.of_all(page), encode_cursor("transactions", page[-1].seq) if len(rows) > limit else None)
 
 
 async def find_receipt(engine: Engine, receipts: Receipts, account: str, transaction: str) -> Receipt:
@@ -163,7 +164,7 @@ async def find_receipt(engine: Engine, receipts: Receipts, account: str, transac
     rows = [row for row in await engine.store.read(work) if row.id == transaction]
     if not rows:
         raise TransactionNotFound(transaction)
-    await _know_prices(engine, rows)
+    await know_prices(engine, rows)
     return receipts.of(rows[0])
 
 
@@ -177,12 +178,12 @@ async def list_holds(
 ) -> Page[HoldAnswer]:
     """One account's holds, ended ones too. Raises `AccountNotFound`."""
     _check_choice("state", state, HoldState)
-    after = _decode_cursor("holds", str, cursor)
-    _check_limit(limit)
+    after = decode_cursor("holds", str, cursor)
+    check_limit(limit)
     if cursor is None:
         await write_due(engine, account)
-    rows = await _fetch(engine, account, "list_holds", (state, after, limit + 1), Hold)
-    return _page("holds", rows, limit, make_hold, lambda hold: hold.hold_id)
+    rows = await fetch_rows(engine, account, "list_holds", (state, after, limit + 1), Hold)
+    return page_of("holds", rows, limit, make_hold, lambda hold: hold.hold_id)
 
 
 async def find_hold(engine: Engine, account: str, hold: str) -> HoldAnswer:
@@ -203,18 +204,18 @@ async def list_grants(
     engine: Engine, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
 ) -> Page[GrantAnswer]:
     """One account's grants, spent ones too. Raises `AccountNotFound`."""
-    after = _decode_cursor("grants", str, cursor)
-    _check_limit(limit)
+    after = decode_cursor("grants", str, cursor)
+    check_limit(limit)
     if cursor is None:
         await write_due(engine, account)
-    rows = await _fetch(engine, account, "list_lots", (after, limit + 1), Lot)
-    return _page("grants", rows, limit, make_grant, lambda lot: lot.lot_id)
+    rows = await fetch_rows(engine, account, "list_lots", (after, limit + 1), Lot)
+    return page_of("grants", rows, limit, make_grant, lambda lot: lot.lot_id)
 
 
 async def quote(engine: Engine, command: Charge) -> QuoteAnswer:
     """What this charge would cost now: it is decided on a copy that is thrown away.
 
-    Raises what the charge would raise, but for `InsufficientCredits`, which is an answer here.
+    Raises what the charge would raise, but for `InsufficientCredits` and `LimitExceeded`, which are answers here.
     """
     check(command)
     try:
@@ -237,7 +238,7 @@ async def _quote(engine: Engine, command: Charge) -> QuoteAnswer:
         assert transaction is not None
         cost = -transaction.amount
         sufficient = True
-    except InsufficientCredits as short:
+    except (InsufficientCredits, LimitExceeded) as short:
         cost, sufficient = short.required, False
     return make_quote(cost, available, find_price(command, catalogue, now), sufficient=sufficient)
 
@@ -306,9 +307,11 @@ async def write_due(engine: Engine, account: str) -> None:
         await engine.execute(Touch(account=account, token=token, salt=salt))
 
 
-async def _fetch(
+async def fetch_rows(
     engine: Engine, account: str, query: str, args: tuple[Any, ...], row_type: Callable[..., R]
 ) -> list[R]:
+    """The rows of a named statement about one account. Raises `AccountNotFound`."""
+
     async def work(tx: Tx) -> list[R]:
         rows = await tx.fetch(query, account, *args)
         if not rows:
@@ -327,7 +330,7 @@ async def require_account(tx: Tx, account: str) -> Account:
     return rows[0]
 
 
-async def _know_prices(engine: Engine, transactions: Iterable[Transaction]) -> None:
+async def know_prices(engine: Engine, transactions: Iterable[Transaction]) -> None:
     """Load the catalogue if another process has made a price that one of these names."""
     prices = engine.catalog.current.prices
     if any(t.price_version is not None and (t.skill, t.price_version) not in prices for t in transactions):
@@ -338,13 +341,14 @@ def _may_be_due(account: Account, now: Instant) -> bool:
     return bool(account.open_holds) or (account.due_at is not None and account.due_at <= now)
 
 
-def _page(name: str, rows: list[R], limit: int, make: Callable[[R], A], key: Callable[[R], str]) -> Page[A]:
+def page_of(name: str, rows: list[R], limit: int, make: Callable[[R], A], key: Callable[[R], str]) -> Page[A]:
     """One row more than the limit was asked for: it says whether there is a next page."""
     page = rows[:limit]
-    return Page([make(row) for row in page], _encode_cursor(name, key(page[-1])) if len(rows) > limit else None)
+    return Page([make(row) for row in page], encode_cursor(name, key(page[-1])) if len(rows) > limit else None)
 
 
-def _check_limit(limit: int) -> None:
+def check_limit(limit: int) -> None:
+    """How many rows a page may have."""
     if type(limit) is not int or not 1 <= limit <= MAX_LIMIT:
         raise Invalid("limit", f"must be a whole number from 1 to {MAX_LIMIT}")
 
@@ -354,11 +358,12 @@ def _check_choice(field: str, value: str | None, choices: Iterable[str]) -> None
         raise Invalid(field, f"must be one of {', '.join(choices)}")
 
 
-def _encode_cursor(name: str, last: str | int) -> str:
+def encode_cursor(name: str, last: str | int) -> str:
+    """The cursor behind the row of that id or seq."""
     return urlsafe_b64encode(encode((name, last))).decode().rstrip("=")
 
 
-def _decode_cursor(name: str, kind: type[A], cursor: str | None) -> A | None:
+def decode_cursor(name: str, kind: type[A], cursor: str | None) -> A | None:
     """What the last row of the page before was called: an id, or a seq."""
     if cursor is None:
         return None

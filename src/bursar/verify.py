@@ -13,6 +13,7 @@ they stand.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field
@@ -21,7 +22,7 @@ from bursar.core.book import seq_of
 from bursar.core.errors import AccountNotFound
 from bursar.core.invariants import Audit, Finding, Related
 from bursar.core.invariants.related import corrected_by, other_side
-from bursar.core.model import Account, Hold, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Lot, Member, Remembered, Transaction
 from bursar.store.base import Store, Tx
 from bursar.totals import compare_tallies, read_tally, recount
 
@@ -39,6 +40,7 @@ ORPHANS: Final = {
     "orphan_lots": "lots",
     "orphan_holds": "holds",
     "orphan_keys": "idempotency_keys",
+    "orphan_members": "members",
 }
 
 
@@ -50,6 +52,7 @@ class Verdict(Struct):
     lots: int = 0
     holds: int = 0
     idempotency_keys: int = 0
+    members: int = 0
     totals: int = 0
     paid_totals: int = 0
     lot_totals: int = 0
@@ -120,6 +123,11 @@ class Proof:
         findings: list[Finding] = []
         name, verdict = account.account_id, self.verdict
         after: Any = ""
+        while members := [Member(*row) for row in await tx.fetch("scan_members", name, after, PAGE)]:
+            findings += audit.members(members)
+            verdict.members += len(members)
+            after = members[-1].member
+        after = ""
         while holds := [Hold(*row) for row in await tx.fetch("scan_holds", name, after, PAGE)]:
             findings += audit.holds(holds, await _around_holds(tx, name, holds))
             verdict.holds += len(holds)
@@ -167,19 +175,25 @@ class Proof:
 async def _around_holds(tx: Tx, account: str, holds: list[Hold]) -> Related:
     settled = await _transactions(tx, account, [hold.settled_seq for hold in holds])
     corrected = await _transactions(tx, account, [seq_of(corrected_by(row)) for row in settled.values()])
-    return Related(settled | corrected, keys=await _keys(tx, account, [hold.idempotency_key for hold in holds]))
+    return Related(
+        settled | corrected,
+        await _holds(tx, account, [hold.run for hold in holds]),
+        await _keys(tx, account, [hold.idempotency_key for hold in holds]),
+    )
 
 
 async def _around_transactions(tx: Tx, account: str, rows: list[Transaction]) -> Related:
-    holds = await _holds(tx, account, [row.hold for row in rows])
     charges = sorted({row.refund_of for row in rows if row.refund_of is not None})
     refunds: dict[str, list[Transaction]] = {}
     for refund in await tx.refunds([(account, charge) for charge in charges]):
         refunds.setdefault(refund.refund_of or "", []).append(refund)
+    charged = await _transactions(tx, account, map(seq_of, charges))
+    named = [(row.hold, row.run) for row in (*rows, *charged.values())]
+    holds = await _holds(tx, account, chain.from_iterable(named))
     sides = [(other, seq_of(side)) for other, side in filter(None, map(other_side, rows))]
-    named = [*(hold.settled_seq for hold in holds.values()), *map(seq_of, charges)]
+    settled = await _transactions(tx, account, [hold.settled_seq for hold in holds.values()])
     return Related(
-        await _transactions(tx, account, named),
+        charged | settled,
         holds,
         await _keys(tx, account, [row.idempotency_key for row in rows]),
         refunds,
@@ -201,7 +215,7 @@ async def _transactions(tx: Tx, account: str, seqs: Iterable[int]) -> dict[int, 
 
 
 async def _holds(tx: Tx, account: str, hold_ids: Iterable[str | None]) -> dict[str, Hold]:
-    wanted = sorted({hold_id for hold_id in hold_ids if hold_id is not None and hold_id.startswith("h_")})
+    wanted = sorted({hold_id for hold_id in hold_ids if hold_id is not None and hold_id.startswith(("h_", "r_"))})
     return {row.hold_id: row for row in await tx.holds([(account, hold_id) for hold_id in wanted])}
 
 

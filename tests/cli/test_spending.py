@@ -155,3 +155,37 @@ def test_a_page_of_a_report_says_where_the_next_begins(on_sqlite: Bursar) -> Non
     assert [row["model"] for row in shown.rows] == ["a"]
     cursor = shown.err.split()[-1]
     assert [row["model"] for row in on_sqlite.ok("report", "usage", "--by", "model", "--cursor", cursor).rows] == ["b"]
+
+
+def test_limits_and_members(bursar: Bursar) -> None:
+    bursar.ok("accounts", "open", "team")
+    assert bursar.get("members", "add", "team", "mia")["status"] == "added"
+    limit = bursar.get("limits", "set", "team", "cap", "20", "--window", "day", "--scope", "member", "--value", "mia")
+    assert (limit["amount"], limit["left"]) == (20, 20)
+    bursar.ok("charge", "team", "15", "--member", "mia")
+    refused = bursar.refused("charge", "team", "6", "--member", "mia")
+    assert (refused["code"], refused["limit"], refused["available"]) == ("limit_exceeded", "cap", 5)
+    assert bursar.refused("charge", "team", "6", "--member", "eve")["code"] == "member_denied"
+    assert [(found["id"], found["spent"]) for found in bursar.get("limits", "list", "team")] == [("cap", 15)]
+    bursar.ok("limits", "remove", "team", "cap")
+    bursar.ok("charge", "team", "6", "--member", "mia")
+    assert bursar.get("members", "remove", "team", "mia")["status"] == "removed"
+    page = bursar.get("members", "list", "team")
+    assert [(member["member"], member["status"]) for member in page["data"]] == [("mia", "removed")]
+    assert bursar.refused("limits", "set", "team", "cap", "1", "--timezone", "Mars/Base")["field"] == "timezone"
+
+
+def test_runs(bursar: Bursar) -> None:
+    bursar.ok("accounts", "open", "alice")
+    run = bursar.get("runs", "open", "alice", "10", "--ttl-seconds", "600", "--description", "a task")
+    assert (run["state"], run["left"]) == ("open", 10)
+    assert bursar.get("charge", "alice", "4", "--run", run["id"])["run"] == run["id"]
+    assert bursar.refused("hold", "alice", "7", "--run", run["id"])["code"] == "run_exhausted"
+    part = bursar.get("runs", "open", "alice", "5", "--run", run["id"])
+    assert part["run"] == run["id"]
+    assert bursar.get("runs", "close", "alice", run["id"])["spent"] == 4
+    shown = bursar.get("runs", "show", "alice", run["id"])
+    assert (shown["state"], [call["amount"] for call in shown["transactions"]]) == ("closed", [-4])
+    states = {found["id"]: found["state"] for found in bursar.get("runs", "list", "alice")["data"]}
+    assert states == {run["id"]: "closed", part["id"]: "expired"}
+    assert bursar.get("accounts", "show", "alice")["available"] == 96

@@ -140,7 +140,7 @@ class Written:
 
     def write(self, changes: Changes) -> None:
         for account in changes.new_accounts:
-            self.rows[account.account_id] = Rows(deepcopy(account), [], [], [], [], [])
+            self.rows[account.account_id] = Rows(deepcopy(account), [], [], [], [], [], [])
         for account in changes.accounts:
             self.rows[account.account_id].account = deepcopy(account)
         for changed, columns in ((changes.balances, balance_of), (changes.spent, spent_of)):
@@ -158,6 +158,12 @@ class Written:
         for hold in changes.holds:
             kept = _of(self.rows[hold.account_id].holds, "hold_id", hold)
             self.rows[hold.account_id].holds[self.rows[hold.account_id].holds.index(kept)] = deepcopy(hold)
+        for member in changes.new_members:
+            self.rows[member.account_id].members.append(deepcopy(member))
+        for member in changes.members:
+            kept_member = _of(self.rows[member.account_id].members, "member", member)
+            members = self.rows[member.account_id].members
+            members[members.index(kept_member)] = deepcopy(member)
         for row in changes.transactions:
             self.rows[row.account_id].transactions.append(row)
         for key in changes.keys:
@@ -179,7 +185,7 @@ def _begin(ledger: PureLedger) -> None:
     """Books as if they had just been loaded."""
     for account, book in ledger.books.items():
         fresh = Book(book.account, [lot for lot in book.lots.values() if lot is not None])
-        for name in ("holds", "keys", "transactions", "refunds"):
+        for name in ("holds", "keys", "transactions", "refunds", "members"):
             setattr(fresh, name, getattr(book, name))
         ledger.books[account] = fresh
 
@@ -216,6 +222,7 @@ def _sorted(rows: Rows) -> Rows:
         sorted(rows.holds, key=lambda hold: hold.hold_id),
         sorted(rows.keys, key=lambda key: key.key),
         [],
+        sorted(rows.members, key=lambda member: member.member),
     )
 
 

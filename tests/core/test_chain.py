@@ -49,6 +49,27 @@ def test_the_chain_is_what_its_documentation_says() -> None:
     assert len(ROWS.transactions) == 3
 
 
+def test_a_transaction_of_a_run_has_version_2() -> None:
+    """0x02, and the run before the text digest."""
+    row, before = ROWS.transactions[1], ROWS.transactions[0].hash
+    text = None if row.text_digest is None else b64encode(row.text_digest).decode()
+    form = json.dumps([*astuple(row)[:22], "r_1", text], ensure_ascii=False, separators=(",", ":")).encode()
+    assert chain.rehash(before, replace(row, run="r_1")) == sha256(before + b"\x02" + form).digest()
+
+
+def test_rows_of_before_there_were_runs_and_limits_keep_their_digests() -> None:
+    hold = Hold(
+        *("alice", "h_1", "captured", 5, 4, 3, '[["g_1",5]]', "CHAT", "gpt", 2, '{"calls":2}', "mia", "debt"),
+        *("release", "key:k1", "words", "{}", "key", 9, 1, 8, 7, b"settled", b""),
+    )
+    assert chain.digest_hold(hold).hex() == "9ad6fd98bea4eeb1b1c2060cfbccbf86"
+    account = Account(
+        *("alice", "a@example.com", "Alice", "free", "active", "debt", "UTC", "{}", 5, 4, 3, 2, 1, 1, 7),
+        *(b"head", 1, 2, 3, 4, 5, b""),
+    )
+    assert chain.digest_profile(account).hex() == "cce7a3aa1ac1e0560f02f9b67ea483ff"
+
+
 def test_the_text_digest_is_what_its_documentation_says() -> None:
     row = ROWS.transactions[1]
     assert row.salt is not None
@@ -92,7 +113,7 @@ def test_every_field_of_a_hold_is_covered(field: str) -> None:
 
 PROFILE = (
     *("account_id", "email", "name", "plan", "status", "overage"),
-    *("timezone", "metadata", "last_reset", "next_reset", "created_at"),
+    *("timezone", "metadata", "last_reset", "next_reset", "created_at", "limits"),
 )
 
 

@@ -11,22 +11,28 @@ from msgspec.structs import replace
 
 from bursar.core import commands
 from bursar.core.commands import (
+    AddMember,
     Adjust,
     CancelPlan,
     Capture,
     ChangePlan,
     Charge,
     Close,
+    CloseRun,
     Command,
     Dispatch,
     Extend,
     Freeze,
     Grant,
     OpenAccount,
+    OpenRun,
     PlaceHold,
     Refund,
     Release,
+    RemoveLimit,
+    RemoveMember,
     Renew,
+    SetLimit,
     Spend,
     Touch,
     Transfer,
@@ -56,6 +62,12 @@ VALID: dict[type[Command], Command] = {
     Void: Void(account="a", grant="g", reason="r"),
     Adjust: Adjust(account="a", by=-1, reason="r"),
     Transfer: Transfer(account="a", to="b", amount=1, description="d"),
+    SetLimit: SetLimit(account="a", limit="l", window="day", amount=1, scope="skill", value="TEXT", timezone="UTC"),
+    RemoveLimit: RemoveLimit(account="a", limit="l"),
+    AddMember: AddMember(account="a", member="m"),
+    RemoveMember: RemoveMember(account="a", member="m"),
+    OpenRun: OpenRun(account="a", budget=1, run="r", member="m", description="d", metadata="{}"),
+    CloseRun: CloseRun(account="a", run="r"),
     Freeze: Freeze(account="a", reason="r"),
     Unfreeze: Unfreeze(account="a", reason="r"),
     Close: Close(account="a", reason="r"),
@@ -105,7 +117,7 @@ BAD: dict[type[Command], dict[str, tuple[Any, ...]]] = {
         "description": TEXT,
         "metadata": JSON,
     },
-    Charge: {"skill": ("", "text", "A" * 65, "A\0", 1), "provider_cost_usd": DECIMAL},
+    Charge: {"skill": ("", "text", "A" * 65, "A\0", 1), "provider_cost_usd": DECIMAL, "run": NAME},
     PlaceHold: {
         "amount": AMOUNT,
         "at_least": (*AMOUNT, 3),
@@ -113,6 +125,7 @@ BAD: dict[type[Command], dict[str, tuple[Any, ...]]] = {
         "overage": ("", "never", 1),
         "on_expiry": ("", "never", None, 1),
         "dispatched": (0, 1, "yes", None),
+        "run": NAME,
     },
     Dispatch: {"hold": NAME, "measured": MEASURE},
     Extend: {"hold": NAME, "amount": AMOUNT, "ttl_seconds": TTL, "measured": MEASURE},
@@ -128,6 +141,26 @@ BAD: dict[type[Command], dict[str, tuple[Any, ...]]] = {
     Void: {"grant": NAME, "reason": TEXT},
     Adjust: {"by": (0, MAX_NANOS + 1, -MAX_NANOS - 1, 1.5, "1", True), "reason": (*TEXT, " ", None)},
     Transfer: {"to": (*ID, "a"), "amount": AMOUNT, "description": TEXT},
+    SetLimit: {
+        "limit": ID,
+        "window": ("", "year", "hour", None, 1),
+        "amount": MEASURE,
+        "scope": ("", "team", None, 1),
+        "value": ("text", "", LONG, None, 1),
+        "timezone": ("", "Mars/Base", "../x", "localtime", 1),
+    },
+    OpenRun: {
+        "budget": AMOUNT,
+        "ttl_seconds": TTL,
+        "run": NAME,
+        "member": ("", LONG, "a/b", 1),
+        "description": TEXT,
+        "metadata": JSON,
+    },
+    CloseRun: {"run": (*NAME, None)},
+    RemoveLimit: {"limit": ID},
+    AddMember: {"member": ID},
+    RemoveMember: {"member": ID},
     Freeze: {"reason": TEXT},
     Unfreeze: {"reason": TEXT},
     Close: {"reason": TEXT},
@@ -193,6 +226,11 @@ def test_every_field_of_every_command_has_values_that_are_refused() -> None:
         (Grant(account="a", amount=1, paid="１", currency="EUR"), "paid.amount"),
         (Grant(account="a", amount=1, paid="1", currency="euro"), "paid.currency"),
         (Grant(account="a", amount=1, effective_at=5, expires_at=5), "expires_at"),
+        (SetLimit(account="a", limit="l", window="day", amount=1, value="x"), "value"),
+        (SetLimit(account="a", limit="l", window="day", amount=1, scope="member"), "value"),
+        (SetLimit(account="a", limit="l", window="day", amount=1, scope="member", value="a/b"), "value"),
+        (SetLimit(account="a", limit="l", window="day", amount=1, scope="model", value="a\nb"), "value"),
+        (SetLimit(account="a", limit="l", window="day", amount=-1), "amount"),
     ],
 )
 def test_fields_that_do_not_go_together_are_refused(command: Command, field: str) -> None:
@@ -218,6 +256,16 @@ def test_a_fingerprint_is_of_what_was_asked(command: Command) -> None:
             continue
         changed = replace(command, **{field: "changed"})
         assert fingerprint(changed) != fingerprint(command), field
+
+
+def test_a_run_is_part_of_what_was_asked_and_its_absence_is_not() -> None:
+    """Keys that were remembered before there were runs still know their intent."""
+    charge = Charge(account="a", amount=5, member="m")
+    assert fingerprint(charge).hex() == "1404a678d979d9c526e23602e9c9c470"
+    hold = PlaceHold(account="a", skill="TEXT", ttl_seconds=60)
+    assert fingerprint(hold).hex() == "33d854c59a3253d9bad7f4ca443ed2ed"
+    for command in (charge, hold):
+        assert len({fingerprint(command), *(fingerprint(replace(command, run=run)) for run in ("r_1", "r_2"))}) == 3
 
 
 def test_no_two_verbs_share_a_fingerprint() -> None:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from bursar.core import chain
 from bursar.core.book import Book
-from bursar.core.commands import Adjust, Capture, Charge, Grant, OpenAccount, PlaceHold, Refund, Touch, Transfer
+from bursar.core.commands import (
+    Adjust,
+    Capture,
+    Charge,
+    Grant,
+    OpenAccount,
+    OpenRun,
+    PlaceHold,
+    Refund,
+    SetLimit,
+    Touch,
+    Transfer,
+)
 from bursar.core.invariants import CHECKS, Finding, check_account, check_book
-from bursar.core.model import Plan
+from bursar.core.model import Plan, decode_limits, encode_limits
 from bursar.core.money import NANOS
 from tests.support.ledger import DAY, HOUR, PureLedger, Rows
 
@@ -27,6 +40,8 @@ def a_ledger() -> Rows:
     ledger.put_plan(Plan("free", "Free", 10 * NANOS))
     ledger.execute(OpenAccount(account="alice"))
     ledger.execute(OpenAccount(account="bob", plan="free"))
+    ledger.execute(SetLimit(account="bob", limit="all", window="lifetime", amount=99 * NANOS))
+    ledger.execute(SetLimit(account="bob", limit="mia", window="day", amount=9 * NANOS, scope="member", value="mia"))
     ledger.execute(Grant(account="bob", amount=5 * NANOS, key="buy", source="purchase", expires_at=ledger.now + DAY))
     ledger.execute(Grant(account="bob", amount=NANOS, effective_at=ledger.now + 9 * DAY))
     charge = ledger.execute(Charge(account="bob", amount=12 * NANOS, key="call", description="words")).transaction
@@ -44,7 +59,11 @@ def a_ledger() -> Rows:
     assert late is not None
     ledger.now += HOUR
     ledger.execute(Touch(account="bob"))
-    ledger.execute(PlaceHold(account="bob", amount=NANOS))
+    ledger.execute(PlaceHold(account="bob", amount=NANOS, member="mia"))
+    run = ledger.execute(OpenRun(account="bob", budget=NANOS // 2)).hold
+    assert run is not None
+    ledger.execute(Charge(account="bob", amount=NANOS // 4, run=run.hold_id))
+    ledger.execute(PlaceHold(account="bob", amount=NANOS // 4, run=run.hold_id))
     return ledger.snapshot_of("bob")
 
 
@@ -52,14 +71,15 @@ def found_in(rows: Rows) -> list[Finding]:
     """What is wrong with the history, and with a book of it."""
     book = Book(rows.account, rows.lots)
     book.holds = {hold.hold_id: hold for hold in rows.holds}
+    book.members = {member.member: member for member in rows.members}
     return [
-        *check_account(rows.account, rows.lots, rows.transactions, rows.holds, rows.keys, rows.others),
+        *check_account(rows.account, rows.lots, rows.transactions, rows.holds, rows.keys, rows.others, rows.members),
         *check_book(book),
     ]
 
 
-def change(rows: list[object], number: int, **changes: object) -> None:
-    rows[number] = replace(rows[number], **changes)  # type: ignore[type-var]
+def change(rows: list[Any], number: int, **changes: object) -> None:
+    rows[number] = replace(rows[number], **changes)
 
 
 def rechain(rows: Rows) -> None:
@@ -105,6 +125,20 @@ def lot(number: int, **changes: object) -> Tamper:
     return tamper
 
 
+def count_more(rows: Rows) -> None:
+    """Change what the account's limit has counted: no digest covers it."""
+    limits = decode_limits(rows.account.limits or "")
+    limits.limits[0].spent += 1
+    rows.account = replace(rows.account, limits=encode_limits(limits))
+
+
+def move_window(text: str | None) -> str:
+    """A limit that resets later than it was to."""
+    limits = decode_limits(text or "")
+    limits.limits[0].resets_at = 10**16
+    return encode_limits(limits)
+
+
 def of_type(type_: str) -> int:
     """Which transaction is the first of that type."""
     return [row.type for row in a_ledger().transactions].index(type_)
@@ -127,12 +161,22 @@ BROKEN: dict[str, tuple[str, Tamper]] = {
         "lots",
         lambda rows: forge_hold(1, slices=f'[["{rows.lots[0].lot_id}",7]]', state="open")(rows),
     ),
+    "limits_are_sound": ("accounts", lambda rows: account(limits=move_window(rows.account.limits))(rows)),
+    # members and limits
+    "member_is_as_written": ("members", lambda rows: change(rows.members, 0, status="added")),
+    "members_limits_are_as_written": (
+        "members",
+        lambda rows: change(rows.members, 0, limits=move_window(rows.members[0].limits)),
+    ),
+    "limits_counted_what_was_spent": ("accounts", count_more),
+    "members_are_counted": ("members", lambda rows: rows.members.pop()),
     # holds
     "hold_is_as_written": ("holds", lambda rows: rows.holds.__setitem__(0, replace(rows.holds[0], amount=7))),
     "slices_sum_to_the_amount": ("holds", forge_hold(1, amount=7)),
     "ended_means_settled": ("holds", forge_hold(0, settled_at=None)),
     "captured_is_what_was_charged": ("holds", forge_hold(0, captured=7)),
     "hold_has_its_key": ("idempotency_keys", lambda rows: rows.keys.pop()),
+    "hold_fits_its_run": ("holds", forge_hold(-1, counted_at=7)),
     # transactions
     "seq_has_no_gaps": ("transactions", lambda rows: rows.transactions.pop(3)),
     "chain_is_unbroken": (
@@ -148,6 +192,7 @@ BROKEN: dict[str, tuple[str, Tamper]] = {
     "type_and_times_are_sound": ("transactions", forge(3, effective_at=10**16)),
     "transaction_has_its_key": ("idempotency_keys", lambda rows: rows.keys.pop(0)),
     "hold_knows_its_transaction": ("holds", lambda rows: rows.holds.pop(0)),
+    "transaction_fits_its_run": ("transactions", forge(-1, run="r_none")),
     "refunds_fit_their_charge": ("transactions", forge(of_type("REFUND"), refund_of="tx_1_x")),
     "transfers_have_two_sides": ("transactions", lambda rows: rows.others.clear()),
     # keys
@@ -203,6 +248,9 @@ def _leave_out(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module, list_name in [
         (books, "BOOK_CHECKS"),
         (audit, "HOLD_CHECKS"),
+        (audit, "MEMBER_CHECKS"),
+        (books, "MEMBER_CHECKS"),
+        (audit, "LIMIT_CHECKS"),
         (audit, "TRANSACTION_CHECKS"),
         (audit, "KEY_CHECKS"),
         (audit, "LOT_CHECKS"),

@@ -12,7 +12,7 @@ import pytest
 
 from bursar.core.errors import AccountNotFound, HoldNotFound, Invalid, TransactionNotFound
 from bursar.credits import AsyncCredits
-from bursar.reports import STATEMENT_COLUMNS, Filter, _encode_cursor, statement_csv
+from bursar.reports import STATEMENT_COLUMNS, Filter, encode_cursor, statement_csv
 from tests.credits.conftest import Clock, on_one_database
 
 
@@ -79,10 +79,10 @@ async def test_a_statement_is_filtered(alice: AsyncCredits, clock: Clock) -> Non
         ({"cursor": "ü"}, "cursor"),
         ({"cursor": ""}, "cursor"),
         ({"cursor": "A" * 2_000}, "cursor"),
-        ({"cursor": _encode_cursor("accounts", "alice")}, "cursor"),
-        ({"cursor": _encode_cursor("transactions", "alice")}, "cursor"),
-        ({"cursor": _encode_cursor("transactions", 2**63)}, "cursor"),
-        ({"cursor": _encode_cursor("transactions", -1)}, "cursor"),
+        ({"cursor": encode_cursor("accounts", "alice")}, "cursor"),
+        ({"cursor": encode_cursor("transactions", "alice")}, "cursor"),
+        ({"cursor": encode_cursor("transactions", 2**63)}, "cursor"),
+        ({"cursor": encode_cursor("transactions", -1)}, "cursor"),
     ],
 )
 async def test_a_filter_that_names_nothing_is_refused(alice: AsyncCredits, wanted: dict[str, Any], field: str) -> None:
@@ -93,8 +93,8 @@ async def test_a_filter_that_names_nothing_is_refused(alice: AsyncCredits, wante
 
 async def test_a_cursor_with_nul_is_refused_by_every_list(alice: AsyncCredits) -> None:
     for cursor, listing in (
-        (_encode_cursor("accounts", "a\0"), alice.accounts),
-        (_encode_cursor("accounts", 5), alice.accounts),
+        (encode_cursor("accounts", "a\0"), alice.accounts),
+        (encode_cursor("accounts", 5), alice.accounts),
     ):
         with pytest.raises(Invalid, match="cursor"):
             await listing(cursor=cursor)

@@ -67,6 +67,7 @@ def emptied(url: str) -> str:
         "holds",
         "transactions",
         "idempotency_keys",
+        "members",
         "totals",
         "paid_totals",
         "lot_totals",

@@ -32,7 +32,9 @@ def commands_of(asked: dict[str, Any]) -> list[Command]:
                 Charge(account=account, amount=amount, skill=skill, model=model, usage=usage, key=key) for key in keys
             ]
         case "hold":
-            return [PlaceHold(account=account, amount=amount, key=key) for key in keys]
+            member = asked.get("member")
+            terms: Any = {"member": member, "run": asked.get("run"), "dispatched": asked.get("dispatched", False)}
+            return [PlaceHold(account=account, amount=amount, key=key, **terms) for key in keys]
         case "transfer":
             return [Transfer(account=account, to=asked["to"], amount=amount, key=key) for key in keys]
         case verb:

@@ -11,26 +11,34 @@ import pytest
 
 from bursar.core.book import Outcome
 from bursar.core.commands import (
+    AddMember,
     Adjust,
     Capture,
     Charge,
+    CloseRun,
     Command,
     Dispatch,
     Extend,
     Freeze,
     Grant,
     OpenAccount,
+    OpenRun,
     PlaceHold,
     Refund,
     Release,
+    RemoveLimit,
+    RemoveMember,
+    SetLimit,
     Touch,
     Transfer,
     UpdateAccount,
     Void,
 )
 from bursar.core.errors import DatabaseUnavailable
+from bursar.core.limits import all_limits
 from bursar.engine import engine as engine_module
 from bursar.store.base import CommitInDoubt, Lane, LockTimeout, Tx, Work
+from bursar.verify import verify
 from tests.engine.audit import Ledger, audit, read_ledgers
 from tests.engine.proxy import Cut, proxied
 from tests.engine.rig import CREDIT, DAY, HOUR, Hands, Rig, RunLane, charge, opened, run_plainly
@@ -145,7 +153,58 @@ async def an_update(rig: Rig, account: str) -> Command:
     return UpdateAccount(account=account, name="Alice")
 
 
+async def a_limit(rig: Rig, account: str) -> Command:
+    return SetLimit(account=account, limit="daily", window="day", amount=9 * CREDIT)
+
+
+async def a_members_limit(rig: Rig, account: str) -> Command:
+    return SetLimit(account=account, limit="mia", window="day", amount=9 * CREDIT, scope="member", value="mia")
+
+
+async def a_lifted_limit(rig: Rig, account: str) -> Command:
+    await rig.engine.execute(await a_members_limit(rig, account))
+    return RemoveLimit(account=account, limit="mia")
+
+
+async def a_member(rig: Rig, account: str) -> Command:
+    return AddMember(account=account, member="mia")
+
+
+async def a_removed_member(rig: Rig, account: str) -> Command:
+    await rig.engine.execute(AddMember(account=account, member="mia"))
+    return RemoveMember(account=account, member="mia")
+
+
+async def run_of(rig: Rig, account: str) -> str:
+    outcome = await rig.engine.execute(OpenRun(account=account, budget=9 * CREDIT))
+    assert outcome.hold is not None
+    return outcome.hold.hold_id
+
+
+async def a_run(rig: Rig, account: str) -> Command:
+    await rig.engine.execute(await a_limit(rig, account))
+    return OpenRun(account=account, budget=9 * CREDIT)
+
+
+async def a_call_of_a_run(rig: Rig, account: str) -> Command:
+    return PlaceHold(account=account, amount=5 * CREDIT, run=await run_of(rig, account))
+
+
+async def a_closed_run(rig: Rig, account: str) -> Command:
+    run = await run_of(rig, account)
+    await rig.engine.execute(PlaceHold(account=account, amount=5 * CREDIT, run=run))
+    return CloseRun(account=account, run=run)
+
+
 VERBS: list[Make] = [
+    a_limit,
+    a_members_limit,
+    a_lifted_limit,
+    a_member,
+    a_removed_member,
+    a_run,
+    a_call_of_a_run,
+    a_closed_run,
     an_open_account,
     an_open_account_with_a_plan,
     a_charge,
@@ -197,7 +256,16 @@ def answer(outcome: Outcome) -> tuple[Any, ...]:
         outcome.lot and outcome.lot.remaining,
         outcome.other and outcome.other.amount,
         outcome.account and (outcome.account.status, outcome.account.name),
+        outcome.limit and outcome.limit.definition,
+        outcome.member and (outcome.member.member, outcome.member.status),
     )
+
+
+async def kept(rig: Rig, account: str) -> Any:
+    """Its limits, with what they have counted, and its members."""
+    book = await rig.engine.view(account, members=True)
+    limits = [(limit.definition, limit.spent, limit.held) for limit in all_limits(book)]
+    return limits, sorted((row.member, row.status) for row in book.every_member())
 
 
 @pytest.mark.parametrize(
@@ -217,6 +285,8 @@ async def test_each_verb_is_carried_out_once_and_answered_rightly(url: str, land
             assert answer(outcome) == answer(expected), make.__name__
             ledgers = await audit(rig.store)
             assert shape(ledgers, lossy) == shape(ledgers, plain), make.__name__
+            assert await kept(rig, lossy) == await kept(rig, plain), make.__name__
+        assert (await verify(rig.store)).findings == []
         assert rig.engine.stats.in_doubt == len(landed) * len(VERBS)
 
 

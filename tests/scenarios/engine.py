@@ -63,8 +63,8 @@ class EngineStage:
     async def execute(self, command: Command) -> Outcome:
         return await self.engine.execute(command)
 
-    async def view(self, account: str) -> Book:
-        return await self.engine.view(account)
+    async def view(self, account: str, *, members: bool = False) -> Book:
+        return await self.engine.view(account, members=members)
 
     async def rows(self, account: str) -> Rows:
         return await rows_in(self.store, account)

@@ -20,6 +20,13 @@
     void     G1 / adjust A1 alice to=5 / adjust A1 alice by=-5 / transfer X1 alice bob 30
     subscribe alice pro [days=30] [when=period_end]              -> ok      pro@2026-01-01:60
     cancel   alice [when=now]                                     -> ok      at the end of the period, if not now
+    run      R1 alice 10 [ttl=15m] [in=R0] [member=]              -> ok      G1:10
+    finish   R1                                                   ends it; `run=R1` puts a hold or a charge into it
+    limit    L1 alice 20 [window=day] [scope=account] [value=] [timezone=UTC]   set, or changed; of any amount
+    unlimit  L1 alice
+    member   alice bob   /   unmember alice bob                   who may spend
+    counted  L1 alice  spent=12 held=4 left=4 starts=2026-01-01 resets=2026-01-02
+    members  alice  bob:added eve:removed
     freeze   alice  (unfreeze, close, renew, touch, update)
     balance  alice  posted=80 held=0 available=80 debt=0 plan=pro ends_at=2026-02-01
     lots     alice  G1:30 G2:20                           what is live, in burn-down order; `G1:30/10`: 10 of it held
@@ -30,6 +37,9 @@
     history  alice  PLAN:100 CONSUMPTION:-10              all of it, oldest first
     last     alice  type=EXPIRY amount=-90 effective=2026-02-01   the newest transaction
     called   C1 alice   /   called G1 alice lot           names the newest transaction, or the lot it made
+
+A charge or hold takes `member=`, `model=`, `actor=key:K1`; a refusal by a limit may say which: `-> limit_exceeded L1
+left=4 resets=2026-01-02`.
 
 `-> ok`, `-> replay`, or the code of the rejection. After it, in their order, what the lots gave (a hold, a charge, an
 expiry) or got (a grant, a refund); `debt` stands for the part that no lot gave. Any command takes `key=`. A name

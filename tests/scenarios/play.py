@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from msgspec import convert
 from msgspec.json import decode
@@ -12,13 +12,16 @@ from bursar.core import commands
 from bursar.core.basis import basis
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import Command
-from bursar.core.errors import BursarError
+from bursar.core.errors import BursarError, LimitExceeded
 from bursar.core.invariants.fold import detail_of, terms_of
+from bursar.core.limits import find_limit, shown
 from bursar.core.model import Component, Entries, Hold, Instant, Lot, Plan, Transaction, Usage
 from bursar.core.money import Nanos, format_credits, format_money
 from bursar.core.periods import format_instant
 from tests.scenarios.language import Scenario, Step
 from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, START, Rows, credits_, instant
+
+T = TypeVar("T")
 
 UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
 TOKENS = ("input", "cached", "written", "output", "reasoning")
@@ -44,7 +47,7 @@ class Stage(Protocol):
 
     async def execute(self, command: Command) -> Outcome: ...
 
-    async def view(self, account: str) -> Book: ...
+    async def view(self, account: str, *, members: bool = False) -> Book: ...
 
     async def rows(self, account: str) -> Rows:
         """Everything recorded, read anew."""
@@ -96,6 +99,8 @@ class Player:
             outcome = await self.stage.execute(command)
         except BursarError as refusal:
             _same(refusal.code, step.expected, "the answer")
+            if step.moved:
+                _same(_evidence(refusal), list(step.moved), "the evidence")
             return
         again = outcome.replayed or not outcome.created
         _same("replay" if again else "ok", step.expected, "the answer")
@@ -216,6 +221,9 @@ class Player:
             "amount": format_credits(hold.amount),
             "captured": format_credits(hold.captured),
             "price": str(hold.price_version),
+            "budget": "none" if hold.budget is None else format_credits(hold.budget),
+            "slices": ",".join(self._parts(list(hold.slice_list()), 1)),
+            "expires": _moment(hold.expires_at),
         }
         _same({name: shown[name] for name in step.options}, step.options, "the hold")
 
@@ -252,6 +260,24 @@ class Player:
                     return lot
         raise Mismatch(f"there is no lot {name}")
 
+    async def counted(self, step: Step) -> None:
+        """What a limit has counted in the window under way, what is left of it, and when it ends."""
+        name, account = step.words
+        limit = shown(find_limit(await self.stage.view(account, members=True), name), self.stage.now)
+        found = {
+            "spent": format_credits(limit.spent),
+            "held": format_credits(limit.held),
+            "left": format_credits(limit.amount - limit.spent - limit.held),
+            "starts": "always" if limit.starts_at is None else _moment(limit.starts_at),
+            "resets": "never" if limit.resets_at is None else _moment(limit.resets_at),
+        }
+        _same({name: found[name] for name in step.options}, step.options, "the limit")
+
+    async def members(self, step: Step) -> None:
+        account, *expected = step.words
+        rows = (await self.stage.view(account, members=True)).every_member()
+        _same(sorted(f"{row.member}:{row.status}" for row in rows), sorted(expected), "the members")
+
     async def history(self, step: Step) -> None:
         found = [f"{row.type}:{format_credits(row.amount)}" for row in await self._history(step.words[0])]
         _same(found, list(step.words[1:]), "the history")
@@ -272,6 +298,8 @@ class Player:
             "actor": row.actor,
             "to": row.counterparty,
             "usd": row.provider_cost_usd or "none",
+            "member": str(row.member),
+            "run": self.names.get(row.run or "", "none"),
         }
         if "moved" in step.options:
             sign = -1 if row.type in OUTFLOWS else 1
@@ -292,6 +320,13 @@ class Player:
         return sorted(recorded, key=lambda row: row.seq) + [
             row for row in (await self.stage.view(account)).new_transactions if row.seq > len(recorded)
         ]
+
+
+def _evidence(refusal: BursarError) -> list[str]:
+    """What a refusal names: a limit, how much of it is left, when it resets."""
+    assert isinstance(refusal, LimitExceeded), "only of limits"
+    resets = "never" if refusal.resets_at is None else _moment(refusal.resets_at)
+    return [refusal.limit, f"left={format_credits(refusal.available)}", f"resets={resets}"]
 
 
 class _Common:
@@ -362,23 +397,43 @@ def _grant(player: Player, step: Step) -> Built:
     )
 
 
-def _spend(word: str, step: Step) -> dict[str, Any]:
+def _run(player: Player, step: Step) -> Built:
+    name, account, budget = step.words
+    options = step.options
+    return name, commands.OpenRun(
+        account=account,
+        budget=credits_(budget),
+        ttl_seconds=_span(options.get("ttl", "15m")) // SECOND,
+        run=_optional(player.id_of, options.get("in")),
+        member=options.get("member"),
+        **_Common(step).fields(),
+    )
+
+
+def _finish(player: Player, step: Step) -> Built:
+    (name,) = step.words
+    return None, commands.CloseRun(
+        account=player.owner_of(name, step), run=player.id_of(name), **_Common(step).fields()
+    )
+
+
+def _spend(player: Player, word: str, step: Step) -> dict[str, Any]:
     asked: dict[str, Any]
     if word[0].isdigit() or word[0] in "-.":
         asked = {"amount": credits_(word)}
     else:
         asked = {"skill" if word[0].isupper() else "model": word}
-    if "model" in step.options:
-        asked["model"] = step.options["model"]
     asked["usage"] = _usage(step)
     if "quantity" in step.options:
         asked["quantity"] = int(step.options["quantity"])
-    return asked
+    if "run" in step.options:
+        asked["run"] = player.id_of(step.options["run"])
+    return asked | {name: step.options[name] for name in ("member", "model", "actor") if name in step.options}
 
 
 def _charge(player: Player, step: Step) -> Built:
     name, account, what = step.words
-    return name, commands.Charge(account=account, **_spend(what, step), **_Common(step).fields())
+    return name, commands.Charge(account=account, **_spend(player, what, step), **_Common(step).fields())
 
 
 def _hold(player: Player, step: Step) -> Built:
@@ -391,7 +446,7 @@ def _hold(player: Player, step: Step) -> Built:
         dispatched=options.get("dispatched") == "yes",
         overage=options.get("overage"),
         on_expiry=options.get("on_expiry", "capture_held"),
-        **_spend(what, step),
+        **_spend(player, what, step),
         **_Common(step).fields(),
     )
 
@@ -452,6 +507,30 @@ def _void(player: Player, step: Step) -> Built:
     )
 
 
+def _limit(player: Player, step: Step) -> Built:
+    name, account, amount = step.words
+    options = step.options
+    return None, commands.SetLimit(
+        account=account,
+        limit=name,
+        amount=credits_(amount),
+        window=options.get("window", "day"),
+        scope=options.get("scope", "account"),
+        value=_optional(player.id_of, options.get("value")),
+        timezone=options.get("timezone"),
+        **_Common(step).fields(),
+    )
+
+
+def _unlimit(player: Player, step: Step) -> Built:
+    name, account = step.words
+    return None, commands.RemoveLimit(account=account, limit=name, **_Common(step).fields())
+
+
+def _member(kind: Callable[..., Command]) -> Callable[[Player, Step], Built]:
+    return lambda player, step: (None, kind(account=step.words[0], member=step.words[1], **_Common(step).fields()))
+
+
 def _adjust(player: Player, step: Step) -> Built:
     name, account = step.words
     return name, commands.Adjust(
@@ -478,6 +557,12 @@ BUILD: dict[str, Callable[[Player, Step], Built]] = {
     "grant": _grant,
     "charge": _charge,
     "hold": _hold,
+    "run": _run,
+    "finish": _finish,
+    "limit": _limit,
+    "unlimit": _unlimit,
+    "member": _member(commands.AddMember),
+    "unmember": _member(commands.RemoveMember),
     "dispatch": _dispatch,
     "extend": _extend,
     "capture": _capture,
@@ -509,6 +594,8 @@ LOOKS = {
     "ends": Player.ends,
     "paid": Player.paid,
     "basis": Player.basis,
+    "counted": Player.counted,
+    "members": Player.members,
     "history": Player.history,
     "last": Player.last,
     "called": Player.called,
@@ -552,7 +639,7 @@ def _show(value: object) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) and len(value) > 8 else str(value)
 
 
-def _optional(parse: Callable[[str], int], text: str | None) -> int | None:
+def _optional(parse: Callable[[str], T], text: str | None) -> T | None:
     return None if text is None else parse(text)
 
 

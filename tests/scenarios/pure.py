@@ -45,7 +45,7 @@ class PureStage:
     async def execute(self, command: Command) -> Outcome:
         return self.ledger.execute(command)
 
-    async def view(self, account: str) -> Book:
+    async def view(self, account: str, *, members: bool = False) -> Book:
         return self.ledger.view(account)
 
     async def rows(self, account: str) -> Rows:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY = 86_400_000_000
 MINE = "mine"
 """The debt among what paid for a charge."""
 
@@ -55,10 +56,50 @@ class Hold:
     state: str
     amount: int
     slices: list[tuple[Lot, int]]
+    member: str | None = None
+    run: Hold | None = None
+    """What it draws from; a run is a hold that is never captured."""
+    outer: int = 0
+    """When the outermost run began, or it did itself."""
     measured: int | None = None
     captured: int = 0
     settled_as: Any = None
     charge: Charge | None = None
+    is_run: bool = False
+
+    @property
+    def open(self) -> bool:
+        return self.state in ("open", "dispatched")
+
+    def well(self) -> Hold | None:
+        """The run that is open, and that it draws from."""
+        return self.run if self.run is not None and self.run.open else None
+
+    def give(self, lot: Lot, part: int, *, apart: bool = False) -> None:
+        """Pin part of a lot for it; `apart` from what it has of that lot already."""
+        lot.pinned[self.id] = lot.pinned.get(self.id, 0) + part
+        for number, (other, kept) in enumerate(self.slices):
+            if other is lot and not apart:
+                self.slices[number] = (lot, kept + part)
+                return
+        self.slices.append((lot, part))
+
+    def pour(self, amount: int) -> list[tuple[Lot, int]]:
+        """Take that much of what it has set aside, in burn-down order."""
+        far = 10**30
+        order = lambda entry: (entry[0].priority, entry[0].ends or far, entry[0].since, entry[0].id)  # noqa: E731
+        poured, kept = [], []
+        for lot, part in sorted(self.slices, key=order) if self.is_run else self.slices:
+            used = min(part, amount)
+            amount -= used
+            lot.pinned[self.id] -= used
+            if lot.pinned[self.id] == 0:
+                del lot.pinned[self.id]
+            poured += [(lot, used)] if used else []
+            kept += [(lot, part - used)] if part > used else []
+        assert amount == 0
+        self.slices = kept
+        return poured
 
 
 @dataclass
@@ -67,6 +108,8 @@ class Charge:
     paid: list[tuple[Lot | str, int]]
     """What paid, in order; `MINE` is the debt."""
     since: int
+    member: str | None = None
+    outer: int = 0
     refunded: int = 0
 
     @property
@@ -76,6 +119,19 @@ class Charge:
 
 PLANS: dict[str, tuple[int, str | None]] = {"free": (50, None), "pro": (120, "free")}
 """What each gives a month, which resets, and the plan after it."""
+
+
+@dataclass
+class Limit:
+    """It counts nothing: what it has seen is added up from the history when it is asked for."""
+
+    amount: int
+    daily: bool
+    member: str | None
+
+    def counts(self, member: str | None, since: int, now: int) -> bool:
+        today = not self.daily or since // DAY == now // DAY
+        return today and self.member in (None, member)
 
 
 @dataclass
@@ -101,6 +157,31 @@ class Account:
     frozen: bool = False
     latest: int = 0
     keys: dict[str, Any] = field(default_factory=dict)
+    limits: dict[str, Limit] = field(default_factory=dict)
+    members: dict[str, bool] = field(default_factory=dict)
+    """Who was ever added, and whether they still may."""
+
+    def may(self, member: str | None) -> bool:
+        return member is None or not self.members or self.members.get(member, False)
+
+    def counted(self, limit: Limit, now: int) -> tuple[int, int]:
+        """What was spent and what is held in the limit's window."""
+        spent = [
+            charge.amount - charge.refunded
+            for charge in self.charges.values()
+            if limit.counts(charge.member, charge.outer, now)
+        ]
+        held = [hold.amount for hold in self.holds.values() if hold.open and limit.counts(hold.member, hold.outer, now)]
+        return sum(spent), sum(held)
+
+    def room(self, member: str | None, since: int, now: int) -> int:
+        """What the tightest of the limits leaves that count it."""
+        lefts = [
+            limit.amount - sum(self.counted(limit, now))
+            for limit in self.limits.values()
+            if limit.counts(member, since, now)
+        ]
+        return min([10**30, *lefts])
 
     def order(self) -> list[Lot]:
         far = 10**30
@@ -298,6 +379,9 @@ class NaiveLedger:
         return answer
 
     def _expire(self, mine: Account, hold: Hold, moment: int) -> None:
+        if hold.is_run:
+            self._end(mine, hold, moment, "expired")
+            return
         cost = 0
         if hold.state == "dispatched" and hold.on_expiry != "release":
             measured = hold.measured if hold.on_expiry == "capture_measured" else None
@@ -307,22 +391,30 @@ class NaiveLedger:
             self._let_go(mine, hold, 0, moment)
         hold.state = "expired"
 
+    def _end(self, mine: Account, run: Hold, moment: int, state: str) -> None:
+        inside = [hold for hold in mine.holds.values() if hold.run is run and hold.open]
+        for hold in sorted(inside, key=lambda hold: (hold.since, hold.id)):
+            self._expire(mine, hold, moment)
+        self._let_go(mine, run, 0, moment)
+        run.state = state
+
     def _let_go(self, mine: Account, hold: Hold, cost: int, moment: int) -> list[tuple[Lot | str, int]]:
         """Unpin everything: the first `cost` of it is spent, the rest goes back, pays debt, or is gone with its lot."""
         spent: list[tuple[Lot | str, int]] = []
         back: list[tuple[Lot, int]] = []
-        for lot, part in hold.slices:
+        for lot, part in hold.pour(sum(part for _, part in hold.slices)):
             used = min(cost, part)
             cost -= used
-            lot.pinned[hold.id] -= part
-            if lot.pinned[hold.id] == 0:
-                del lot.pinned[hold.id]
             if used:
                 spent.append((lot, used))
             if part - used:
                 back.append((lot, part - used))
+        well = hold.well()
         for lot, part in back:
-            if lot.gone(moment):
+            if well is not None:
+                well.give(lot, part)
+                well.amount += part
+            elif lot.gone(moment):
                 lot.over = True
             else:
                 kept = mine.pay(part)
@@ -333,16 +425,19 @@ class NaiveLedger:
         return spent
 
     def _spend(self, mine: Account, hold: Hold, cost: int, moment: int, charge_id: str | None) -> None:
+        drawn = self._draw(hold, max(cost - hold.amount, 0))
+        hold.amount += drawn
         extra = max(cost - hold.amount, 0)
         there = min(max(mine.available, 0), extra)
         spent = self._let_go(mine, hold, cost - extra, moment)
+        hold.amount -= drawn
         for lot, part in mine.take(there):  # one entry for each lot: what its held slice paid grows
             place = next((number for number, (other, _) in enumerate(spent) if other is lot), len(spent))
             spent[place:] = [(lot, part + sum(paid for _, paid in spent[place : place + 1])), *spent[place + 1 :]]
         if extra > there and hold.overage == "debt":
             mine.debt += extra - there
             spent.append((MINE, extra - there))
-        hold.charge = Charge(charge_id or f"of {hold.id}", spent, hold.since)
+        hold.charge = Charge(charge_id or f"of {hold.id}", spent, hold.since, hold.member, hold.outer)
         hold.captured = hold.charge.amount
         mine.charges[hold.charge.id] = hold.charge
 
@@ -358,21 +453,92 @@ class NaiveLedger:
             mine.give(lot)
         return "ok"
 
-    def charge(self, mine: Account, now: int, charge_id: str, amount: int) -> str:
+    def charge(self, mine: Account, now: int, charge_id: str, amount: int, member: str | None) -> str:
         if mine.frozen:
             return "account_frozen"
+        if not mine.may(member):
+            return "member_denied"
+        if amount > mine.room(member, now, now):
+            return "limit_exceeded"
         if amount > mine.available:
             return "insufficient_credits"
-        mine.charges[charge_id] = Charge(charge_id, mine.take(amount), now)
+        mine.charges[charge_id] = Charge(charge_id, mine.take(amount), now, member, now)
         return "ok"
+
+    def _draw(self, hold: Hold, amount: int, *, apart: bool = False) -> int:
+        """Set more aside for a hold, as far as its run has it."""
+        well = hold.well()
+        drawn = 0 if well is None else min(amount, well.amount)
+        if well is not None and drawn:
+            well.amount -= drawn
+            for lot, part in well.pour(drawn):
+                hold.give(lot, part, apart=apart)
+        return drawn
+
+    def charge_in_run(self, mine: Account, now: int, charge_id: str, run_id: str, amount: int) -> str:
+        run = mine.holds[run_id]
+        refusal = self._refused_in(mine, run, amount)
+        if refusal is not None:
+            return refusal
+        run.amount -= amount
+        paid: list[tuple[Lot | str, int]] = list(run.pour(amount))
+        mine.charges[charge_id] = Charge(charge_id, paid, now, run.member, run.outer)
+        return "ok"
+
+    def hold_in_run(self, mine: Account, now: int, hold: Hold, at_least: int | None) -> str:
+        """A call of a run, or a run in it."""
+        assert hold.run is not None
+        refusal = self._refused_in(mine, hold.run, hold.amount if at_least is None else at_least)
+        if refusal is not None:
+            return refusal
+        hold.overage = hold.overage or mine.overage
+        hold.member, hold.outer = hold.run.member, hold.run.outer
+        hold.until = min(hold.until, hold.run.until)
+        hold.amount = self._draw(hold, hold.amount)
+        mine.holds[hold.id] = hold
+        return "ok"
+
+    def _refused_in(self, mine: Account, run: Hold, amount: int) -> str | None:
+        if mine.frozen:
+            return "account_frozen"
+        if not run.open:
+            return "run_not_open"
+        if not mine.may(run.member):
+            return "member_denied"
+        return "run_exhausted" if amount > run.amount else None
+
+    def close_run(self, mine: Account, now: int, run_id: str) -> str:
+        run = mine.holds[run_id]
+        if not run.open:
+            return "replay"
+        self._end(mine, run, now, "released")
+        return "ok"
+
+    def set_limit(self, mine: Account, now: int, name: str, limit: Limit) -> str:
+        mine.limits[name] = limit
+        return "ok"
+
+    def remove_limit(self, mine: Account, now: int, name: str) -> str:
+        return "limit_not_found" if mine.limits.pop(name, None) is None else "ok"
+
+    def add_member(self, mine: Account, now: int, member: str) -> str:
+        answer = "replay" if mine.members.get(member) else "ok"
+        mine.members[member] = True
+        return answer
 
     def hold(self, mine: Account, now: int, hold: Hold, at_least: int | None) -> str:
         if mine.frozen:
             return "account_frozen"
-        if (hold.amount if at_least is None else at_least) > mine.available:
+        if not mine.may(hold.member):
+            return "member_denied"
+        room = mine.room(hold.member, now, now)
+        least = hold.amount if at_least is None else at_least
+        if least > room:
+            return "limit_exceeded"
+        if least > mine.available:
             return "insufficient_credits"
-        hold.amount = min(hold.amount, mine.available)
-        hold.overage = hold.overage or mine.overage
+        hold.amount = min(hold.amount, mine.available, room)
+        hold.overage, hold.outer = hold.overage or mine.overage, hold.since
         self._pin(mine, hold, hold.amount)
         mine.holds[hold.id] = hold
         return "ok"
@@ -380,8 +546,7 @@ class NaiveLedger:
     def _pin(self, mine: Account, hold: Hold, amount: int) -> None:
         for lot, part in mine.take(amount):
             assert isinstance(lot, Lot)
-            lot.pinned[hold.id] = lot.pinned.get(hold.id, 0) + part
-            hold.slices.append((lot, part))
+            hold.give(lot, part, apart=True)
 
     def dispatch(self, mine: Account, now: int, hold_id: str, measured: int | None) -> str:
         hold = mine.holds.get(hold_id)
@@ -401,6 +566,15 @@ class NaiveLedger:
             return "hold_not_found"
         if hold.state not in ("open", "dispatched"):
             return "hold_not_open"
+        well = hold.well()
+        if well is not None:
+            if amount > well.amount:
+                return "run_exhausted"
+            hold.amount += self._draw(hold, amount, apart=True)
+            hold.until = min(max(hold.until, now + ttl), well.until)
+            return "ok"
+        if amount > mine.room(hold.member, hold.since, now):
+            return "limit_exceeded"
         if amount > mine.available:
             return "insufficient_credits"
         self._pin(mine, hold, amount)
@@ -430,6 +604,8 @@ class NaiveLedger:
             return "hold_not_open"
         cost = hold.amount if amount is None else amount
         already = hold.captured if hold.state == "expired" else hold.amount
+        well = hold.well()
+        already += 0 if well is None else well.amount
         if hold.overage == "reject" and cost - already > max(mine.available, 0):
             return "insufficient_credits"
         if hold.state == "expired":
@@ -445,12 +621,15 @@ class NaiveLedger:
             self._give_back(mine, hold.charge, back, now, token)
             return
         extra = max(cost - hold.captured, 0)
+        hold.amount = self._draw(hold, extra)
+        paid: list[tuple[Lot | str, int]] = list(hold.pour(hold.amount))
+        extra -= hold.amount
         there = min(max(mine.available, 0), extra)
-        paid = mine.take(there)
+        paid += mine.take(there)
         if extra > there and hold.overage == "debt":
             mine.debt += extra - there
             paid.append((MINE, extra - there))
-        charge = Charge(f"charge {token}", paid, hold.since)
+        charge = Charge(f"charge {token}", paid, hold.since, hold.member, hold.outer)
         mine.charges[charge.id] = charge
 
     def refund(self, mine: Account, now: int, charge_id: str, amount: int | None, token: str) -> str:

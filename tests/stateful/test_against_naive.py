@@ -16,8 +16,9 @@ from bursar.core import commands
 from bursar.core.book import Book
 from bursar.core.commands import Command
 from bursar.core.errors import BursarError
+from bursar.core.limits import all_limits, shown
 from bursar.core.model import Plan
-from tests.stateful.naive import PLANS, Hold, Lot, NaiveLedger
+from tests.stateful.naive import PLANS, Hold, Limit, Lot, NaiveLedger
 from tests.support.ledger import DAY, HOUR, MINUTE, SECOND, PureLedger, instant
 
 Terms = tuple[int, int, int, int]
@@ -29,6 +30,7 @@ amounts = st.integers(1, 60)
 small = st.integers(1, 15)
 keys = st.none() | st.sampled_from([None, None, "k1", "k2", "k3", "k4"])
 jumps = st.sampled_from([0, 1, SECOND, MINUTE, 14 * MINUTE, 15 * MINUTE, HOUR, DAY, 10 * DAY, 31 * DAY, 100 * DAY])
+members = st.sampled_from([None, None, "mia", "noa"])
 lives = st.none() | st.sampled_from([1, MINUTE, 15 * MINUTE, HOUR, DAY, 20 * DAY, 40 * DAY])
 
 
@@ -36,6 +38,7 @@ class Ledgers(RuleBasedStateMachine):
     """Two ledgers, one story. Ids are the same in both: each command's token is its number."""
 
     holds = Bundle("holds")
+    runs = Bundle("runs")
     lots = Bundle("lots")
     charges = Bundle("charges")
 
@@ -119,12 +122,51 @@ class Ledgers(RuleBasedStateMachine):
         made = self.both(command, lambda mine, now: self.naive.grant(mine, now, lot), key, content)
         return multiple() if made is None else (account, f"g_{made}")
 
-    @rule(target=charges, account=accounts, amount=amounts, key=keys)
-    def charge(self, account: str, amount: int, key: str | None) -> Any:
-        command = commands.Charge(amount=amount, **self.common(account, key))
+    @rule(target=charges, account=accounts, amount=amounts, member=members, key=keys)
+    def charge(self, account: str, amount: int, member: str | None, key: str | None) -> Any:
+        command = commands.Charge(amount=amount, member=member, **self.common(account, key))
         name = f"charge {command.token}"
-        step = lambda mine, now: self.naive.charge(mine, now, name, amount)  # noqa: E731 - one line is enough
-        return multiple() if self.both(command, step, key, ("charge", amount)) is None else (account, name)
+        step = lambda mine, now: self.naive.charge(mine, now, name, amount, member)  # noqa: E731 - one line is enough
+        return multiple() if self.both(command, step, key, ("charge", amount, member)) is None else (account, name)
+
+    @rule(
+        account=accounts,
+        name=st.sampled_from(["first", "second"]),
+        amount=st.integers(0, 90),
+        daily=st.booleans(),
+        member=members,
+        key=keys,
+    )
+    def set_limit(self, account: str, name: str, amount: int, daily: bool, member: str | None, key: str | None) -> None:
+        scope, window = "account" if member is None else "member", "day" if daily else "lifetime"
+        command = commands.SetLimit(
+            limit=name, window=window, amount=amount, scope=scope, value=member, **self.common(account, key)
+        )
+        limit = Limit(amount, daily, member)
+        step = lambda mine, now: self.naive.set_limit(mine, now, name, limit)  # noqa: E731 - one line is enough
+        content = ("set_limit", name, amount, daily, member)
+        if key is not None and self.naive.accounts[account].keys.get(key) == content:
+            return  # a replay shows the limit as it is now, if it is still there
+        self.both(command, step, key, content)
+
+    @rule(account=accounts, name=st.sampled_from(["first", "second"]))
+    def remove_limit(self, account: str, name: str) -> None:
+        command = commands.RemoveLimit(limit=name, **self.common(account, None))
+        self.both(command, lambda mine, now: self.naive.remove_limit(mine, now, name), None, None)
+
+    @rule(account=accounts, member=st.sampled_from(["mia", "noa"]))
+    def add_member(self, account: str, member: str) -> None:
+        command = commands.AddMember(member=member, **self.common(account, None))
+        self.both(command, lambda mine, now: self.naive.add_member(mine, now, member), None, None)
+
+    @rule(account=accounts, member=st.sampled_from(["mia", "noa"]))
+    def remove_member(self, account: str, member: str) -> None:
+        known = self.naive.accounts[account].members
+        if member in known:
+            command = commands.RemoveMember(member=member, **self.common(account, None))
+            answer = "ok" if known[member] else "replay"
+            known[member] = False
+            self.both(command, lambda mine, now: answer, None, None)
 
     @rule(
         target=holds,
@@ -135,6 +177,7 @@ class Ledgers(RuleBasedStateMachine):
         overage=st.sampled_from([None, "debt", "cap", "reject"]),
         on_expiry=st.sampled_from(["capture_held", "capture_measured", "release"]),
         dispatched=st.booleans(),
+        member=members,
         key=keys,
     )
     def hold(
@@ -146,17 +189,83 @@ class Ledgers(RuleBasedStateMachine):
         overage: str | None,
         on_expiry: str,
         dispatched: bool,
+        member: str | None,
         key: str | None,
     ) -> Any:
         at_least = None if at_least is None else min(at_least, amount)
-        terms: dict[str, Any] = {"overage": overage, "on_expiry": on_expiry, "dispatched": dispatched}
+        terms: dict[str, Any] = {"overage": overage, "on_expiry": on_expiry, "dispatched": dispatched, "member": member}
         common = self.common(account, key)
         command = commands.PlaceHold(amount=amount, at_least=at_least, ttl_seconds=ttl, **terms, **common)
         now, state = self.naive.now, "dispatched" if dispatched else "open"
-        hold = Hold(f"h_{command.token}", now + ttl * SECOND, now, overage or "", on_expiry, state, amount, [])
+        until = now + ttl * SECOND
+        hold = Hold(f"h_{command.token}", until, now, overage or "", on_expiry, state, amount, [], member)
         content = ("hold", amount, at_least, ttl, *terms.values())
         made = self.both(command, lambda mine, now: self.naive.hold(mine, now, hold, at_least), key, content)
         return multiple() if made is None else (account, f"h_{made}")
+
+    @rule(
+        target=runs, account=accounts, budget=amounts, ttl=st.sampled_from([60, 900, 86_400]), member=members, key=keys
+    )
+    def open_run(self, account: str, budget: int, ttl: int, member: str | None, key: str | None) -> Any:
+        command = commands.OpenRun(budget=budget, ttl_seconds=ttl, member=member, **self.common(account, key))
+        run = self._naive_hold(f"r_{command.token}", ttl, "release", "open", budget)
+        run.is_run, run.member = True, member
+        content = ("open_run", budget, ttl, member)
+        made = self.both(command, lambda mine, now: self.naive.hold(mine, now, run, None), key, content)
+        return multiple() if made is None else (account, run.id)
+
+    @rule(target=runs, run=runs, budget=small, ttl=st.sampled_from([60, 86_400]))
+    def open_inner_run(self, run: tuple[str, str], budget: int, ttl: int) -> Any:
+        account, run_id = run
+        outer = self.naive.accounts[account].holds[run_id]
+        if outer.run is not None:
+            return multiple()
+        command = commands.OpenRun(budget=budget, ttl_seconds=ttl, run=run_id, **self.common(account, None))
+        inner = self._naive_hold(f"r_{command.token}", ttl, "release", "open", budget)
+        inner.is_run, inner.run = True, outer
+        made = self.both(command, lambda mine, now: self.naive.hold_in_run(mine, now, inner, None), None, None)
+        return multiple() if made is None else (account, inner.id)
+
+    @rule(
+        target=holds,
+        run=runs,
+        amount=small,
+        at_least=st.none() | st.integers(1, 3),
+        ttl=st.sampled_from([1, 900, 86_400]),
+        on_expiry=st.sampled_from(["capture_held", "capture_measured", "release"]),
+        dispatched=st.booleans(),
+    )
+    def hold_in_run(
+        self, run: tuple[str, str], amount: int, at_least: int | None, ttl: int, on_expiry: str, dispatched: bool
+    ) -> Any:
+        account, run_id = run
+        at_least = None if at_least is None else min(at_least, amount)
+        terms: dict[str, Any] = {"on_expiry": on_expiry, "dispatched": dispatched, "run": run_id}
+        common = self.common(account, None)
+        command = commands.PlaceHold(amount=amount, at_least=at_least, ttl_seconds=ttl, **terms, **common)
+        state = "dispatched" if dispatched else "open"
+        hold = self._naive_hold(f"h_{command.token}", ttl, on_expiry, state, amount)
+        hold.run = self.naive.accounts[account].holds[run_id]
+        made = self.both(command, lambda mine, now: self.naive.hold_in_run(mine, now, hold, at_least), None, None)
+        return multiple() if made is None else (account, hold.id)
+
+    def _naive_hold(self, hold_id: str, ttl: int, on_expiry: str, state: str, amount: int) -> Hold:
+        now = self.naive.now
+        return Hold(hold_id, now + ttl * SECOND, now, "", on_expiry, state, amount, [])
+
+    @rule(target=charges, run=runs, amount=small, key=keys)
+    def charge_in_run(self, run: tuple[str, str], amount: int, key: str | None) -> Any:
+        account, run_id = run
+        command = commands.Charge(amount=amount, run=run_id, **self.common(account, key))
+        name = f"charge {command.token}"
+        step = lambda mine, now: self.naive.charge_in_run(mine, now, name, run_id, amount)  # noqa: E731 - one line
+        return multiple() if self.both(command, step, key, ("charge", amount, run_id)) is None else (account, name)
+
+    @rule(run=runs)
+    def close_run(self, run: tuple[str, str]) -> None:
+        account, run_id = run
+        command = commands.CloseRun(run=run_id, **self.common(account, None))
+        self.both(command, lambda mine, now: self.naive.close_run(mine, now, run_id), None, None)
 
     @rule(hold=holds, measured=st.none() | st.integers(0, 80), key=keys)
     def dispatch(self, hold: tuple[str, str], measured: int | None, key: str | None) -> None:
@@ -243,6 +352,15 @@ class Ledgers(RuleBasedStateMachine):
         kind = commands.Freeze if frozen else commands.Unfreeze
         step = lambda mine, now: self.naive.freeze(mine, now, frozen=frozen)  # noqa: E731 - one line is enough
         self.both(kind(**self.common(account, None)), step, None, None)
+
+    @invariant()
+    def limits_have_counted_the_same(self) -> None:
+        for account, book in self.views().items():
+            mine = self.naive.accounts[account]
+            self.naive.settle(mine, self.naive.now)
+            found = {limit.limit_id: shown(limit, self.naive.now) for limit in all_limits(book)}
+            counted = {name: (limit.spent, limit.held) for name, limit in found.items()}
+            assert counted == {name: mine.counted(limit, self.naive.now) for name, limit in mine.limits.items()}
 
     @invariant()
     def the_balances_are_the_same(self) -> None:

@@ -62,7 +62,7 @@ class EngineLedgers(Ledgers):
 
     async def _look(self, account: str) -> Any:
         assert (await rows_in(self.store, account)).findings() == []
-        return await self.engine.view(account)
+        return await self.engine.view(account, members=True)
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self._end())

@@ -49,8 +49,8 @@ def migrated(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Call
 def emptied(url: str) -> str:
     """Delete every row of the ledger and the catalogue: far quicker than a database of its own for each test."""
     tables = """
-        accounts lots holds transactions idempotency_keys totals paid_totals lot_totals prices skills plans logins
-        identities api_keys media
+        accounts lots holds transactions idempotency_keys members totals paid_totals lot_totals prices skills plans
+        logins identities api_keys media
     """
     with psycopg.connect(url, autocommit=True) as connection:
         for table in tables.split():

@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bursar.core.model import Account, Hold, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Lot, Member, Remembered, Transaction
 from bursar.store.base import Changes, Lane, Tx
 
 BIG = 2**63 - 1
@@ -71,6 +71,7 @@ def full_account(account_id: str = "💰") -> Account:
         created_at=0,
         recorded_at=LAST,
         profile_digest=BYTES,
+        limits='["",0,false,  []]',
     )
 
 
@@ -173,6 +174,9 @@ def full_hold(account_id: str = "💰", hold_id: str = "höld") -> Hold:
         settled_seq=BIG,
         settlement=BYTES,
         digest=BYTES,
+        run=TEXT,
+        budget=BIG,
+        counted_at=LAST,
     )
 
 
@@ -240,7 +244,17 @@ def full_transaction(account_id: str = "💰", seq: int = BIG) -> Transaction:
         salt=BYTES,
         text_digest=BYTES,
         hash=BYTES,
+        run=TEXT,
     )
+
+
+def member(account_id: str = "alice", name: str = "mia", **changes: Any) -> Member:
+    plain = Member(account_id=account_id, member=name, status="added", created_at=T0, limits=None, digest=b"d")
+    return replace(plain, **changes)
+
+
+def full_member(account_id: str = "💰", name: str = "mïa") -> Member:
+    return Member(account_id=account_id, member=name, status="removed", created_at=LAST, limits='["", 7]', digest=BYTES)
 
 
 def key(account_id: str = "alice", name: str = "k1") -> Remembered:

@@ -18,10 +18,12 @@ from tests.store.rows import (
     full_account,
     full_hold,
     full_lot,
+    full_member,
     full_transaction,
     hold,
     key,
     lot,
+    member,
     transaction,
     write,
 )
@@ -44,6 +46,13 @@ async def lots_of(lane: Lane, *pairs: tuple[str, str]) -> list[Any]:
 async def holds_of(lane: Lane, *pairs: tuple[str, str]) -> list[Any]:
     async def work(tx: Tx) -> list[Any]:
         return list(await tx.holds(pairs))
+
+    return await lane.run(work)
+
+
+async def members_of(lane: Lane, *pairs: tuple[str, str]) -> list[Any]:
+    async def work(tx: Tx) -> list[Any]:
+        return sorted(await tx.members(pairs), key=lambda row: pairs.index((row.account_id, row.member)))
 
     return await lane.run(work)
 
@@ -88,15 +97,36 @@ class TestRoundTrip:
 
         assert await lane.run(work) == [row]
 
+    @pytest.mark.parametrize("row", [member(), full_member()], ids=["plain", "full"])
+    async def test_member(self, lane: Lane, row: Any) -> None:
+        await write(lane, new_members=[row])
+        wanted = [(row.account_id, row.member), (row.account_id, "other"), ("bob", row.member)]
+        assert await members_of(lane, *wanted) == [row]
+
 
 class TestUpdates:
+    async def test_spent_changes_its_columns_only(self, lane: Lane) -> None:
+        before, bystander = full_account("a"), full_account("b")
+        await write(lane, new_accounts=[before, bystander])
+        changes = {"posted": 1, "spent": 4, "seq": 7, "head": b"new", "recorded_at": T0 + 8, "limits": "[]"}
+        await write(lane, spent=[account("a", **changes)])
+        assert await accounts_of(lane, "a", "b") == [replace(before, **changes), bystander]
+
+    async def test_members_changes_every_column(self, lane: Lane) -> None:
+        await write(lane, new_members=[member("a"), member("a", "noa"), member("b")])
+        changed = member("a", status="removed", created_at=T0 + 1, limits="[]", digest=b"new")
+        await write(lane, members=[changed])
+        wanted = [("a", "mia"), ("a", "noa"), ("b", "mia")]
+        assert await members_of(lane, *wanted) == [changed, member("a", "noa"), member("b")]
+
     async def test_balances_changes_its_columns_only(self, lane: Lane) -> None:
         before, bystander = full_account("a"), full_account("b")
         await write(lane, new_accounts=[before, bystander])
         changed = account("a", posted=1, held=2, debt=3, spent=4, open_holds=5, holds_opened=6, seq=7)
-        changed = replace(changed, head=b"new", recorded_at=T0 + 8)
+        changed = replace(changed, head=b"new", recorded_at=T0 + 8, limits="[]")
         await write(lane, balances=[changed])
-        narrow = ("posted", "held", "debt", "spent", "open_holds", "holds_opened", "seq", "head", "recorded_at")
+        amounts = ("posted", "held", "debt", "spent", "open_holds", "holds_opened")
+        narrow = (*amounts, "seq", "head", "recorded_at", "limits")
         expected = replace(before, **{name: getattr(changed, name) for name in narrow})
         assert await accounts_of(lane, "a", "b") == [expected, bystander]
 
@@ -170,9 +200,10 @@ class TestLoads:
                 await tx.lots([]),
                 await tx.transactions([]),
                 await tx.refunds([]),
+                await tx.members([]),
             ]
 
-        assert await lane.run(work) == [[]] * 9
+        assert await lane.run(work) == [[]] * 10
         await write(lane)
 
     async def test_live_lots_leaves_out_spent_ones_and_other_accounts(self, lane: Lane) -> None:

@@ -24,6 +24,7 @@ LEDGER = {
     "holds",
     "transactions",
     "idempotency_keys",
+    "members",
     "totals",
     "paid_totals",
     "lot_totals",
@@ -39,6 +40,9 @@ HOT = {
     "find_lots",
     "find_transactions",
     "find_refunds",
+    "find_calls",
+    "find_members",
+    "update_members",
     "update_spent",
     "update_balances",
     "update_accounts",
@@ -56,6 +60,10 @@ PAGES: dict[str, tuple[Any, ...]] = {
     "list_transactions": ("u77", None, None, None, None, None, 20),
     "list_holds": ("u77", None, None, 10),
     "list_lots": ("u77", None, 10),
+    "list_runs": ("u77", None, 10),
+    "list_inner_runs": ("u77", "h1"),
+    "list_run_transactions": ("u77", "h1", None, 10),
+    "sum_run": ("u77", "h1"),
     "due_accounts": (1, 100),
     "scan_accounts": ("u77", 100),
     "scan_transactions": ("u77", 0, 100),
@@ -69,6 +77,7 @@ PAGES: dict[str, tuple[Any, ...]] = {
         *(20_100, 20_130, True, True, False, False, None, None, None, -1, "", "", ""),
         *(20_129, "TEXT", "", ""),
     ),
+    "scan_members": ("u77", "", 100),
     "erase_transactions": ("u77",),
     "erase_holds": ("u77",),
     "erase_keys": ("u77",),
@@ -94,6 +103,7 @@ WHOLE = {
     "orphan_lots",
     "orphan_holds",
     "orphan_keys",
+    "orphan_members",
 }
 REPORTS: dict[str, tuple[Any, ...]] = {
     "sum_usage": PAGES["sum_usage"],
@@ -158,6 +168,8 @@ INSERT INTO paid_totals SELECT 0, date '2020-01-01' + i, 'CONSUMPTION', 'S' || j
 INSERT INTO lot_totals SELECT 0, 's' || j, i, 'USD', 1, 1, 1, 1
     FROM generate_series(1, 1000) AS i, generate_series(1, 3) AS j;
 INSERT INTO idempotency_keys SELECT 'u' || i, 'k' || j, 'charge', '', 'tx' FROM generate_series(1, 3000) AS i,
+    generate_series(1, 3) AS j;
+INSERT INTO members SELECT 'u' || i, 'm' || j, 'added', now(), NULL, '' FROM generate_series(1, 3000) AS i,
     generate_series(1, 3) AS j;
 """
 

@@ -19,6 +19,7 @@ from bursar.core.due import settle_due
 from bursar.core.errors import AccountNotFound, BursarError
 from bursar.core.invariants import check_account, check_book
 from bursar.core.invariants.related import other_side
+from bursar.core.limits import Counted, made_by_charge, made_by_hold
 from bursar.core.machine import decide
 from bursar.core.model import (
     Account,
@@ -26,7 +27,9 @@ from bursar.core.model import (
     Component,
     Hold,
     Instant,
+    Limit,
     Lot,
+    Member,
     Plan,
     Remembered,
     Skill,
@@ -69,10 +72,13 @@ class Rows(msgspec.Struct):
     keys: list[Remembered]
     others: list[Transaction]
     """The other sides of its transfers."""
+    members: list[Member]
 
     def findings(self) -> list[str]:
         """What is wrong with them."""
-        found = check_account(self.account, self.lots, self.transactions, self.holds, self.keys, self.others)
+        found = check_account(
+            self.account, self.lots, self.transactions, self.holds, self.keys, self.others, self.members
+        )
         return [str(finding) for finding in found]
 
 
@@ -178,9 +184,15 @@ class PureLedger:
         if account not in self.books:
             raise AccountNotFound(account)
         book = deepcopy(self.books[account])
+        book.all_members = True
         _load_due(book)
-        settle_due(book, max(self.now, book.account.recorded_at), self.catalogue)
-        return book
+        while True:
+            try:
+                settle_due(book, max(self.now, book.account.recorded_at), self.catalogue)
+            except NotLoaded as lack:
+                _fill(book, lack)
+            else:
+                return book
 
     def rows(self, account: str) -> Rows:
         rows = rows_of(self.books[account])
@@ -205,6 +217,7 @@ class PureLedger:
 
 def rows_of(book: Book) -> Rows:
     """Everything that a book which has never lost anything knows."""
+    book.write_limits()
     return Rows(
         book.account,
         [lot for lot in book.lots.values() if lot is not None],
@@ -212,6 +225,7 @@ def rows_of(book: Book) -> Rows:
         [hold for hold in book.holds.values() if hold is not None],
         [key for key in book.keys.values() if key is not None],
         [],
+        [member for member in book.members.values() if member is not None],
     )
 
 
@@ -220,7 +234,7 @@ def _load_due(book: Book) -> None:
 
 
 def _fill(book: Book, lack: NotLoaded) -> None:
-    """What the book lacks does not exist; but for refunds, which are found among its transactions."""
+    """What the book lacks does not exist; but for what is found among its own rows."""
     match lack.wanted:
         case Wanted.KEY:
             book.keys[lack.name] = None
@@ -233,3 +247,26 @@ def _fill(book: Book, lack: NotLoaded) -> None:
         case Wanted.REFUNDS:
             rows = book.transactions.values()
             book.refunds[lack.name] = [row for row in rows if row is not None and row.refund_of == lack.name]
+        case Wanted.MEMBER:
+            book.members[lack.name] = None
+        case Wanted.MEMBERS:
+            book.all_members = True
+        case Wanted.CALLS:
+            book.all_calls.add(lack.name)
+        case Wanted.COUNTED:
+            book.counted_before = _counted(book, lack.name)
+
+
+def _counted(book: Book, limit: Limit) -> tuple[Nanos, Nanos]:
+    runs = {hold.hold_id: hold.run for hold in book.holds.values() if hold is not None}
+    counted = Counted([limit], runs.get)
+    for hold in book.holds.values():
+        if hold is not None:
+            counted.add_hold(hold)
+    for row in book.transactions.values():
+        if row is not None:
+            charged = row if row.refund_of is None else book.transaction(row.refund_of)
+            hold = book.holds.get(charged.hold or "")
+            run = book.holds.get(charged.run or "")
+            counted.add(row, made_by_charge(charged, run) if hold is None else made_by_hold(hold))
+    return counted.spent[0], counted.held[0]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from bursar.core.book import seq_of
 from bursar.core.invariants.related import other_side
-from bursar.core.model import Hold, Lot, Remembered, Transaction
+from bursar.core.model import Hold, Lot, Member, Remembered, Transaction
 from bursar.store.base import Store, Tx
 from tests.support.ledger import Rows
 
@@ -31,6 +31,7 @@ async def rows_in(store: Store, account: str) -> Rows:
             await _scan(tx, "scan_holds", Hold, account, lambda hold: hold.hold_id, ""),
             await _scan(tx, "scan_keys", Remembered, account, lambda key: key.key, ""),
             await tx.transactions(sides),
+            await _scan(tx, "scan_members", Member, account, lambda member: member.member, ""),
         )
 
     return await store.read(work)

@@ -19,6 +19,14 @@ PLANS = (
     Plan("mine", "Mine", 90 * NANOS, anchor="anniversary", timezone="Asia/Tokyo", after="free"),
 )
 SKILLS = {"TEXT": NANOS, "IMAGE": 5 * NANOS, "GIFT": 0}
+MEMBERS = ("mia", "noa", "eve")
+VALUES: dict[str, tuple[str | None, ...]] = {
+    "account": (None,),
+    "member": MEMBERS,
+    "key": ("k1", "k2"),
+    "skill": tuple(SKILLS),
+    "model": ("gpt",),
+}
 STEPS = (0,) * 12 + (1, MINUTE, MINUTE, 20 * MINUTE, 20 * MINUTE, HOUR, DAY, 3 * DAY, 20 * DAY)
 
 
@@ -31,6 +39,8 @@ class Traffic:
         self.holds: list[tuple[str, str]] = []
         self.grants: list[tuple[str, str]] = []
         self.charges: list[tuple[str, str]] = []
+        self.runs: list[tuple[str, str]] = []
+        self._run_ends: dict[str, Instant] = {}
         self.sent: list[Command] = []
         self._verbs = (
             [self._charge] * 6
@@ -38,6 +48,10 @@ class Traffic:
             + [self._capture] * 5
             + [self._release, self._dispatch, self._extend, self._refund] * 2
             + [self._grant] * 3
+            + [self._limit] * 2
+            + [self._unlimit, self._member, self._unmember]
+            + [self._run] * 4
+            + [self._close_run]
             + [self._void, self._adjust, self._transfer, self._renew, self._freeze, self._touch]
             + [self._subscribe] * 2
             + [self._cancel]
@@ -67,6 +81,11 @@ class Traffic:
     def learn(self, command: Command, outcome: Outcome) -> None:
         if outcome.hold is not None and command.verb == "hold":
             self.holds.append((command.account, outcome.hold.hold_id))
+        if outcome.hold is not None and command.verb == "open_run":
+            self.runs.append((command.account, outcome.hold.hold_id))
+            self._run_ends[outcome.hold.hold_id] = outcome.hold.expires_at
+        if outcome.hold is not None and command.verb == "close_run":
+            self._run_ends.pop(outcome.hold.hold_id, None)
         if outcome.lot is not None:
             self.grants.append((command.account, outcome.lot.lot_id))
         if outcome.transaction is not None and outcome.transaction.type == "CONSUMPTION":
@@ -94,20 +113,19 @@ class Traffic:
         return self.random.choice(known[-8:]) if known and self.random.random() < 0.95 else (account, nothing)
 
     def _charge(self, account: str) -> Command:
-        return commands.Charge(
-            **self._common(account),  # type: ignore[arg-type]
-            **self._what(),  # type: ignore[arg-type]
-            **self._words(),  # type: ignore[arg-type]
-            member=self._maybe(self.random.choice(("ann", "ben"))),  # type: ignore[arg-type]
-            actor=self.random.choice(("library", "key:1", "key:2")),
-            provider_cost_usd=self._cost(),  # type: ignore[arg-type]
-        )
+        account = self._busy(account)
+        facts = self._common(account) | self._what() | self._words() | self._who() | self._in_run(account)
+        facts["provider_cost_usd"] = self._cost()
+        return commands.Charge(**facts)  # type: ignore[arg-type]
 
     def _hold(self, account: str) -> Command:
+        account = self._busy(account)
         return commands.PlaceHold(
             **self._common(account),  # type: ignore[arg-type]
             **self._what(),  # type: ignore[arg-type]
             **self._words(),  # type: ignore[arg-type]
+            **self._who(),  # type: ignore[arg-type]
+            **self._in_run(account),  # type: ignore[arg-type]
             at_least=self._maybe(1, 0.2),  # type: ignore[arg-type]
             ttl_seconds=self.random.choice((60, 900, 86_400, 86_400)),
             dispatched=self.random.random() < 0.4,
@@ -166,6 +184,65 @@ class Traffic:
 
     def _cost(self) -> object:
         return self._maybe(self.random.choice(("0.0123", "0", f"0.{self.random.randint(1, 10**12 - 1):012d}")), 0.5)
+
+    def _limit(self, account: str) -> Command:
+        run = self.runs[-1] if self.runs and self.random.random() < 0.2 else None
+        if run is not None:
+            window, amount = "lifetime", self._amount(20)
+            return commands.SetLimit(
+                account=run[0], limit="of-run", window=window, amount=amount, scope="run", value=run[1]
+            )
+        scope = self.random.choice(list(VALUES))
+        return commands.SetLimit(
+            **self._common(account),  # type: ignore[arg-type]
+            limit=f"limit-{self.random.randint(1, 6)}",
+            window=self.random.choice(("day", "day", "week", "month", "lifetime")),
+            amount=self._amount(80),
+            scope=scope,
+            value=self.random.choice(VALUES[scope]),
+            timezone=self._maybe(self.random.choice(("Asia/Tokyo", "America/Sao_Paulo"))),  # type: ignore[arg-type]
+        )
+
+    def _unlimit(self, account: str) -> Command:
+        return commands.RemoveLimit(account=account, limit=f"limit-{self.random.randint(1, 6)}")
+
+    def _member(self, account: str) -> Command:
+        return commands.AddMember(**self._common(account), member=self.random.choice(MEMBERS))  # type: ignore[arg-type]
+
+    def _unmember(self, account: str) -> Command:
+        return commands.RemoveMember(**self._common(account), member=self.random.choice(MEMBERS))  # type: ignore[arg-type]
+
+    def _who(self) -> dict[str, object]:
+        """In whose name, and with which key."""
+        actor = self.random.choice(("library", *(f"key:{key}" for key in VALUES["key"])))
+        return {"member": self._maybe(self.random.choice(MEMBERS), 0.5), "actor": actor}
+
+    def _run(self, account: str) -> Command:
+        around = self._in_run(account).get("run") if self.random.random() < 0.6 else None
+        inside = None if around is None else (account, str(around))
+        return commands.OpenRun(
+            **self._common(account if inside is None else inside[0]),  # type: ignore[arg-type]
+            budget=self._amount(20),
+            ttl_seconds=self.random.choice((900, 86_400, 86_400)),
+            run=None if inside is None else inside[1],
+            member=self._maybe(self.random.choice(MEMBERS), 0.2) if inside is None else None,  # type: ignore[arg-type]
+        )
+
+    def _close_run(self, account: str) -> Command:
+        account, run = self._some(self.runs, account, "r_none")
+        return commands.CloseRun(account=account, run=run)
+
+    def _busy(self, account: str) -> str:
+        """Rather an account with a run that is open."""
+        owners = [owner for owner, run in self.runs if self._run_ends.get(run, 0) > self.now]
+        return owners[-1] if owners and self.random.random() < 0.7 else account
+
+    def _in_run(self, account: str) -> dict[str, object]:
+        """A run of the account that the call may draw from."""
+        own = [run for owner, run in self.runs if owner == account and self._run_ends.get(run, 0) > self.now]
+        if not own and self.runs and self.random.random() < 0.1:
+            own = [self.runs[-1][1]]
+        return {"run": self.random.choice(own)} if own and self.random.random() < 0.6 else {}
 
     def _void(self, account: str) -> Command:
         account, grant = self._some(self.grants, account, "g_none")

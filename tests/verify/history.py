@@ -68,7 +68,7 @@ class Scribe:
 
 async def write_history(url: str) -> None:
     """Two accounts: lots live, spent, voided, expired and to come; holds in every state; debt paid; a transfer; a
-    refund.
+    refund; limits of both, and members with limits of their own.
     """
     async with running(url) as (engine, clock):
         await _write(Scribe(engine), clock)
@@ -77,6 +77,7 @@ async def write_history(url: str) -> None:
 async def _write(do: Scribe, clock: SetClock) -> None:
     for account in ("alice", "bob"):
         await do(commands.OpenAccount(account=account, plan="free", email=f"{account}@example.com", key="open"))
+    await _limit(do)
     await do.grant("alice", 20, source="purchase", paid="19.99", currency="EUR", expires_at=START + 40 * DAY, key="buy")
     await do.grant("alice", 7, effective_at=START + 90 * DAY)
     gone = await do.grant("alice", 3, priority=1)
@@ -85,12 +86,14 @@ async def _write(do: Scribe, clock: SetClock) -> None:
     await do(commands.Refund(account="alice", transaction=charge, amount=NANOS // 2, key="refund"))
     words = {"description": "words", "metadata": "{}"}
     await do.charge("alice", "TEXT", provider_cost_usd="0.0123")
-    captured = await do.hold("alice", 10, key="hold", ttl_seconds=900, **words)
+    captured = await do.hold("alice", 10, key="hold", ttl_seconds=900, member="mia", **words)
     await do(commands.Capture(account="alice", hold=captured, amount=12 * NANOS, key="capture"))
     released = await do.hold("alice", 4)
     await do(commands.Release(account="alice", hold=released))
     await do.hold("alice", 5, dispatched=True, ttl_seconds=600)
-    late = await do.hold("alice", 6, dispatched=True, ttl_seconds=600, on_expiry=OnExpiry.CAPTURE_MEASURED)
+    late = await do.hold(
+        "alice", 6, member="noa", dispatched=True, ttl_seconds=600, on_expiry=OnExpiry.CAPTURE_MEASURED
+    )
     clock.instant += HOUR
     await do(commands.Capture(account="alice", hold=late, amount=4 * NANOS))
     await do(commands.Transfer(account="alice", to="bob", amount=5 * NANOS, key="gift"))
@@ -102,10 +105,41 @@ async def _write(do: Scribe, clock: SetClock) -> None:
     await do(commands.ChangePlan(account="bob", plan="mine", days=90, key="paid"))
     await do(commands.CancelPlan(account="bob", key="stop"))
     clock.instant += 32 * DAY
-    await do.hold("alice", 30, ttl_seconds=86_400)
+    await do.hold("alice", 30, ttl_seconds=86_400, member="mia")
     await do(commands.Dispatch(account="alice", hold=await do.hold("alice", 2, ttl_seconds=86_400), measured=NANOS))
+    await _run(do)
     await do(commands.Touch(account="bob"))
     await do(commands.Freeze(account="bob", reason="why not"))
+
+
+async def _run(do: Scribe) -> None:
+    """One that is open with calls in it, one that has ended."""
+    for end in (True, False):
+        opened = await do(commands.OpenRun(account="alice", budget=4 * NANOS, ttl_seconds=86_400, member="noa"))
+        assert opened.hold is not None
+        run = opened.hold.hold_id
+        await do(commands.SetLimit(account="alice", limit="run", window="day", amount=NANOS, scope="run", value=run))
+        await do(commands.Charge(account="alice", amount=NANOS // 2, run=run))
+        await do(commands.PlaceHold(account="alice", amount=NANOS // 4, run=run, ttl_seconds=86_400, dispatched=True))
+        if end:
+            await do(commands.CloseRun(account="alice", run=run))
+
+
+async def _limit(do: Scribe) -> None:
+    for member in ("mia", "noa", "zoe"):
+        await do(commands.AddMember(account="alice", member=member))
+    await do(commands.RemoveMember(account="alice", member="zoe"))
+    terms = [
+        ("day", "account", None),
+        ("lifetime", "skill", "TEXT"),
+        ("week", "model", "gpt"),
+        ("day", "member", "mia"),
+    ]
+    for window, scope, value in (*terms, ("lifetime", "member", "noa")):
+        name, most = f"{scope}-{value}", 999 * NANOS
+        limit = commands.SetLimit(account="alice", limit=name, window=window, amount=most, scope=scope, value=value)
+        await do(limit)
+    await do(commands.SetLimit(account="bob", limit="all", window="lifetime", amount=9_999 * NANOS))
 
 
 async def write_random_history(engine: Engine, clock: SetClock, seed: int, steps: int) -> None:

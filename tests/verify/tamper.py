@@ -19,6 +19,7 @@ KEYS = {
     "holds": ("account_id", "hold_id"),
     "transactions": ("account_id", "seq"),
     "idempotency_keys": ("account_id", "key"),
+    "members": ("account_id", "member"),
     "totals": ("slot", "day", "type", "skill", "model", "plan"),
     "paid_totals": ("slot", "day", "type", "skill", "model", "plan", "currency", "costed"),
     "lot_totals": ("slot", "source", "expires", "currency"),
@@ -32,6 +33,8 @@ Row = dict[str, Any]
 def altered(column: str, value: Any) -> Any:
     """Another value of the same kind, as near as it can be."""
     match value:
+        case "added" | "removed":
+            return "named"
         case _ if column in CHOICES:
             return next(other for other in CHOICES[column] if other != value)
         case bool():

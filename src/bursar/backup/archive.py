@@ -32,6 +32,7 @@ LEDGER_TABLES: Final = (
     "holds",
     "transactions",
     "idempotency_keys",
+    "members",
     "totals",
     "paid_totals",
     "lot_totals",
@@ -50,6 +51,7 @@ SINCE: Final = {
     "lot_totals": "0004",
     "models": "0005",
     "model_prices": "0005",
+    "members": "0007",
 }
 """The revision that made a table, where it was not the first: an older backup does without."""
 

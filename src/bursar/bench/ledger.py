@@ -14,7 +14,7 @@ from typing import Any
 from bursar import clock
 from bursar.catalog import Catalog, Preset, make_skill
 from bursar.core.chain import rehash
-from bursar.core.commands import Command, Grant, OpenAccount
+from bursar.core.commands import Command, Grant, OpenAccount, SetLimit
 from bursar.core.errors import BursarError
 from bursar.core.model import Account, Component, Plan, Transaction
 from bursar.core.money import NANOS
@@ -112,9 +112,18 @@ async def _page(store: Store, query: str, *after: Any) -> list[tuple[Any, ...]]:
     return await store.read(work)
 
 
+def _opening(account: str) -> OpenAccount:
+    return OpenAccount(account=account, plan=PLAN.name)
+
+
+def _limit(account: str) -> SetLimit:
+    """More than any load spends, but counted."""
+    return SetLimit(account=account, limit="daily", window="day", amount=CREDITS * NANOS)
+
+
 @asynccontextmanager
 async def open_ledger(url: str, accounts: int) -> AsyncIterator[Ledger]:
-    """A new ledger with as many accounts: each has a plan's allowance and a purchase, so two transactions."""
+    """A new ledger with as many accounts: each has a plan's allowance, a purchase, so two transactions, and a limit."""
     migrate(url)
     store = open_store(url)
     await store.open()
@@ -128,7 +137,7 @@ async def open_ledger(url: str, accounts: int) -> AsyncIterator[Ledger]:
         try:
             names = [f"user-{number:06d}" for number in range(accounts)]
             ledger = Ledger(url, store, engine, names)
-            await ledger.do_all(OpenAccount(account=name, plan=PLAN.name) for name in names)
+            await ledger.do_all(command for name in names for command in (_opening(name), _limit(name)))
             await ledger.do_all(Grant(account=name, amount=CREDITS * NANOS, source="purchase") for name in names)
             yield ledger
         finally:

@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from bursar.cli import accounts, bench, keys, models, plans, report, secrets, skills, spending, upkeep
+from bursar.cli import (
+    accounts,
+    bench,
+    keys,
+    limits,
+    models,
+    plans,
+    report,
+    runs,
+    secrets,
+    skills,
+    spending,
+    upkeep,
+)
 from bursar.cli.session import command
 
 app = typer.Typer(
@@ -38,6 +51,9 @@ command(app, "set")(accounts.set_credits)
 app.add_typer(skills.app, name="skills")
 app.add_typer(models.app, name="models")
 app.add_typer(plans.app, name="plans")
+app.add_typer(runs.app, name="runs")
+app.add_typer(limits.app, name="limits")
+app.add_typer(limits.members, name="members")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(report.app, name="report")

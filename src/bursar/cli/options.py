@@ -24,6 +24,7 @@ Model: TypeAlias = Annotated[
 ]
 Quantity: TypeAlias = Annotated[int, typer.Option(help="How many calls of the skill.")]
 Member: TypeAlias = Annotated[str | None, typer.Option(help="Who spends from the account.")]
+Run: TypeAlias = Annotated[str | None, typer.Option(help="The run whose budget pays.")]
 UsageText: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(

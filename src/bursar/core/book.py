@@ -17,8 +17,22 @@ from msgspec.json import Encoder
 
 from bursar.core import chain
 from bursar.core.commands import Command
-from bursar.core.errors import GrantNotFound, HoldNotFound, Invalid, TransactionNotFound
-from bursar.core.model import Account, AccountStatus, Entries, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.errors import GrantNotFound, HoldNotFound, Invalid, RunNotFound, TransactionNotFound
+from bursar.core.model import (
+    Account,
+    AccountStatus,
+    Entries,
+    Hold,
+    Instant,
+    Limit,
+    Limits,
+    Lot,
+    Member,
+    Remembered,
+    Transaction,
+    decode_limits,
+    encode_limits,
+)
 from bursar.core.money import MAX_NANOS, Nanos
 
 _encode = Encoder().encode
@@ -35,6 +49,8 @@ class Outcome(Struct):
     hold: Hold | None = None
     lot: Lot | None = None
     other: Transaction | None = None
+    limit: Limit | None = None
+    member: Member | None = None
 
 
 class Wanted(StrEnum):
@@ -45,6 +61,10 @@ class Wanted(StrEnum):
     LOT = "lot"
     TRANSACTION = "transaction"
     REFUNDS = "refunds"
+    MEMBER = "member"
+    MEMBERS = "members"
+    COUNTED = "counted"
+    CALLS = "calls"
 
 
 class NotLoaded(Exception):
@@ -58,7 +78,7 @@ class NotLoaded(Exception):
 
 
 class Touched(StrEnum):
-    """How much of an account or lot changed."""
+    """How much of a row changed."""
 
     NEW = "new"
     AMOUNTS = "amounts"
@@ -71,12 +91,18 @@ class Book:
     __slots__ = (
         "_before",
         "_born",
+        "_limits",
         "_order",
         "account",
+        "all_calls",
+        "all_members",
+        "counted",
+        "counted_before",
         "due_holds",
         "holds",
         "keys",
         "lots",
+        "members",
         "new_entries",
         "new_keys",
         "new_transactions",
@@ -84,6 +110,7 @@ class Book:
         "touched",
         "touched_holds",
         "touched_lots",
+        "touched_members",
         "transactions",
     )
 
@@ -95,12 +122,22 @@ class Book:
         self.keys: dict[str, Remembered | None] = {}
         self.transactions: dict[int, Transaction | None] = {}
         self.refunds: dict[str, list[Transaction]] = {}
+        self.members: dict[str, Member | None] = {}
+        self.all_members = False
+        self.all_calls: set[str] = set()
+        """The runs whose unsettled holds are all here."""
+        self.counted_before: tuple[Nanos, Nanos] | None = None
+        """What a limit that is being set has spent and held already, once it is counted."""
         self.new_transactions: list[Transaction] = []
         self.new_entries: list[Entries] = []
         self.new_keys: list[Remembered] = []
         self.touched: Touched | None = Touched.NEW if new else None
         self.touched_lots: dict[str, Touched] = {}
         self.touched_holds: dict[str, Touched] = {}
+        self.touched_members: dict[str, Touched] = {}
+        self._limits: dict[str | None, Limits | None] = {}
+        self.counted: set[str | None] = set()
+        """Whose limits have counted something that is not in their rows yet: members, None for the account."""
         self._order: list[Lot] | None = None
         self._born: list[Lot] = []
         self._before = (account.held, account.debt, account.holds_opened, account.open_holds)
@@ -111,7 +148,7 @@ class Book:
         """The lots that can pay, in burn-down order: lowest priority, soonest expiry, oldest, id."""
         if self._order is None:
             usable = [lot for lot in self.lots.values() if lot is not None and lot.live and lot.started]
-            self._order = sorted(usable, key=_burn_down_key) if len(usable) > 1 else usable
+            self._order = sorted(usable, key=burn_down_key) if len(usable) > 1 else usable
         return self._order
 
     def lot(self, lot_id: str) -> Lot:
@@ -129,6 +166,25 @@ class Book:
         if hold is None:
             raise HoldNotFound(hold_id)
         return hold
+
+    def run(self, run_id: str) -> Hold:
+        if run_id not in self.holds:
+            raise NotLoaded(Wanted.HOLD, self.account.account_id, run_id)
+        run = self.holds[run_id]
+        if run is None or run.budget is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def run_around(self, run_id: str) -> str | None:
+        """The run that a run is in."""
+        return self.run(run_id).run
+
+    def calls(self, run_id: str) -> list[Hold]:
+        """The holds of a run that have not ended, oldest first."""
+        if run_id not in self.all_calls:
+            raise NotLoaded(Wanted.CALLS, self.account.account_id, run_id)
+        calls = [hold for hold in self.holds.values() if hold is not None and hold.run == run_id and hold.unsettled]
+        return sorted(calls, key=lambda hold: (hold.created_at, hold.hold_id))
 
     def transaction(self, transaction_id: str) -> Transaction:
         seq = seq_of(transaction_id)
@@ -151,6 +207,26 @@ class Book:
         if key not in self.keys:
             raise NotLoaded(Wanted.KEY, self.account.account_id, key)
         return self.keys[key]
+
+    def member(self, name: str) -> Member | None:
+        if name not in self.members:
+            raise NotLoaded(Wanted.MEMBER, self.account.account_id, name)
+        return self.members[name]
+
+    def every_member(self) -> list[Member]:
+        """All rows of members that the account has."""
+        limits = self.limits()
+        if limits is not None and limits.members and not self.all_members:
+            raise NotLoaded(Wanted.MEMBERS, self.account.account_id, None)
+        return [member for member in self.members.values() if member is not None]
+
+    def limits(self, member: str | None = None) -> Limits | None:
+        """The limits of the account, or of one of its members; None where it has no row of them."""
+        if member not in self._limits:
+            row = self.account if member is None else self.member(member)
+            text = None if row is None else row.limits
+            self._limits[member] = None if text is None else decode_limits(text)
+        return self._limits[member]
 
     def next_id(self, token: str) -> str:
         """The id of the transaction that is posted next."""
@@ -202,6 +278,56 @@ class Book:
             self.touched_holds[hold.hold_id] = touched
         self.touch(Touched.AMOUNTS)
 
+    def count_limits(self, member: str | None) -> None:
+        """Say that what the limits of the account, or of a member, have counted changed."""
+        self.counted.add(member)
+        self.touch(Touched.AMOUNTS)
+
+    def break_seal(self, member: str | None) -> None:
+        """Say that more of these limits changed than what they have counted."""
+        limits = self._limits[member]
+        assert limits is not None, "only what was read is counted in"
+        limits.seal = ""
+
+    def define_limits(self, member: str | None, limits: Limits) -> None:
+        """Keep these as the limits of the account, or of a member whose row is there."""
+        self._limits[member] = limits
+        limits.seal = ""
+        self._write_limits(member, limits)
+        if member is None:
+            self.touch()
+        else:
+            self.touch_member(self._known(member))
+
+    def touch_member(self, member: Member, touched: Touched = Touched.ALL) -> None:
+        """Say that a member's row is new or changed, and renew its digest."""
+        member.digest = chain.digest_member(member)
+        self.members[member.member] = member
+        if self.touched_members.get(member.member) is not Touched.NEW:
+            self.touched_members[member.member] = touched
+        self.touch(Touched.AMOUNTS)
+
+    def write_limits(self) -> None:
+        """Put what limits have counted into their rows: once for a batch, not for each charge."""
+        for member in self.counted:
+            limits = self._limits[member]
+            assert limits is not None, "only what was read is counted in"
+            self._write_limits(member, limits)
+            if member is not None and member not in self.touched_members:
+                self.touched_members[member] = Touched.AMOUNTS
+        self.counted.clear()
+
+    def _write_limits(self, member: str | None, limits: Limits) -> None:
+        if not limits.seal:
+            limits.seal = chain.seal_limits(self.account.account_id, member, limits)
+        row = self.account if member is None else self._known(member)
+        row.limits = encode_limits(limits)
+
+    def _known(self, name: str) -> Member:
+        member = self.member(name)
+        assert member is not None, "a member whose limits are kept has a row"
+        return member
+
     def plan_due(self) -> None:
         """Set when something is due next: a lot that starts or ends, the plan's renewal."""
         due_at = first_due(self.account, self.lots.values())
@@ -243,6 +369,7 @@ class Book:
         detail: dict[str, object] | None = None,
         description: str | None = None,
         metadata: str | None = None,
+        run: str | None = None,
     ) -> Transaction:
         """Append a transaction. The lots, the debt and what is held have already changed; posted, seq and head change
         here.
@@ -291,8 +418,12 @@ class Book:
             now if effective_at is None else effective_at,
             now,
         )
-        account.head = head = chain.seal(account.head, canonical, text)
-        transaction = Transaction(*canonical, description, metadata, key, salt, text, head)
+        if run is None:
+            head = chain.seal(account.head, canonical, text)
+        else:
+            head = chain.seal_in_run(account.head, canonical, text, run)
+        account.head = head
+        transaction = Transaction(*canonical, description, metadata, key, salt, text, head, run)
         self.transactions[seq] = transaction
         self.new_transactions.append(transaction)
         self.new_entries.append(entries)
@@ -363,6 +494,7 @@ def derived_token(account: str, seq: int) -> str:
     return sha256(f"{account}\n{seq}".encode()).hexdigest()[:20]
 
 
-def _burn_down_key(lot: Lot) -> tuple[int, bool, int, int, str]:
+def burn_down_key(lot: Lot) -> tuple[int, bool, int, int, str]:
+    """The order in which lots pay."""
     expires_at = lot.expires_at
     return (lot.priority, expires_at is None, expires_at or 0, lot.effective_at, lot.lot_id)

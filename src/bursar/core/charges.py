@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bursar.core import pricing
+from bursar.core import budgets, limits, pricing
 from bursar.core.basis import basis
 from bursar.core.book import Book, Outcome
-from bursar.core.burndown import burn, end_lot, new_lot
+from bursar.core.burndown import burn, end_lot, new_lot, unpin
 from bursar.core.commands import Charge, Command, Refund, Spend
 from bursar.core.errors import (
     AccountClosed,
@@ -15,11 +15,14 @@ from bursar.core.errors import (
     InsufficientCredits,
     NotRefundable,
     RefundExceedsCharge,
+    RunExhausted,
 )
+from bursar.core.members import require_member
 from bursar.core.model import (
     AccountStatus,
     Catalogue,
     Entries,
+    Hold,
     Instant,
     Lot,
     Price,
@@ -35,20 +38,33 @@ REFUND_PRIORITY = 100
 
 
 def charge(book: Book, command: Charge, now: Instant, catalogue: Catalogue) -> Outcome:
-    """Price it, take it from the lots in burn-down order, record it."""
+    """Price it, take it from the lots in burn-down order, or from a run, and record it."""
     require_active(book)
+    if command.member is not None:
+        require_member(book, command.member)
     price = find_price(command, catalogue, now)
     cost, price_version = price_spend(command, price)
     provider_cost_usd = command.provider_cost_usd
     if provider_cost_usd is None and command.model is not None:
         provider_cost_usd = provider_cost(command, command.model, price, catalogue, now)
     account = book.account
-    if cost > 0 and cost > account.available:
+    run = None if command.run is None else budgets.drawn_from(book, command.run, command.member)
+    counters = limits.NO_COUNTERS
+    if account.limits is not None:
+        counters = limits.counters_of(book, (command, now, now if run is None else None))
+        if counters and cost:
+            limits.require_room(counters, cost, now)
+    if run is not None:
+        entries = _draw(book, run, cost, command)
+        counters = counters + limits.of_hold(book, run)
+    elif cost > 0 and cost > account.available:
         raise InsufficientCredits(cost, account.available, account.next_reset)
+    else:
+        entries = burn(book, cost)
     transaction = book.post(
         TransactionType.CONSUMPTION,
         -cost,
-        burn(book, cost),
+        entries,
         now,
         sold(command.skill, command.model, price_version),
         command=command,
@@ -57,12 +73,25 @@ def charge(book: Book, command: Charge, now: Instant, catalogue: Catalogue) -> O
         price_version=price_version,
         usage=usage_json(command.usage, command.quantity),
         provider_cost_usd=provider_cost_usd,
-        member=command.member,
+        member=command.member if run is None else run.member,
         description=command.description,
         metadata=command.metadata,
+        run=command.run,
     )
     account.spent = min(account.spent + cost, MAX_NANOS)
+    if counters:
+        limits.count(book, counters, spent=cost)
     return Outcome("charge", transaction=transaction)
+
+
+def _draw(book: Book, run: Hold, cost: Nanos, command: Charge) -> Entries:
+    """Spend out of what a run has left."""
+    if run.member is not None and run.member != command.member:
+        require_member(book, run.member)
+    if cost > run.amount:
+        raise RunExhausted(run.hold_id, cost, run.amount)
+    entries, _ = unpin(book, budgets.take(book, run, cost), cost)
+    return entries
 
 
 def refund(book: Book, command: Refund, now: Instant, catalogue: Catalogue) -> Outcome:
@@ -98,6 +127,7 @@ def give_back(
     left when it paid; a debt part that is settled meanwhile becomes a fresh lot; what a voided grant paid is voided
     with it, and pays no debt.
     """
+    counters = limits.of_charge(book, charged)
     returned = _to_return(charged, refunded, amount)
     parts = [(None if lot_id is None else book.lot(lot_id), part) for lot_id, part in returned]
     paid_at = _paid_at(book, charged) if any(lot is not None and lot.ended(now) for lot, _ in parts) else now
@@ -123,6 +153,7 @@ def give_back(
     if debt_paid:
         entries.append((None, debt_paid))
     book.spend(-amount)
+    limits.count(book, counters, spent=-amount)
     facts: dict[str, object] = {} if charged.provider_cost_usd is None else {"cost_known": True}
     transaction = book.post(
         TransactionType.REFUND,
@@ -139,6 +170,7 @@ def give_back(
         member=charged.member,
         detail=facts | (detail or {}) or None,
         description=description,
+        run=charged.run,
     )
     for home in voided:
         end_lot(book, home, now, now)

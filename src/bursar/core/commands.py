@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 
 from bursar.core import text
 from bursar.core.errors import Invalid
-from bursar.core.model import Instant, OnExpiry, Overage, Usage, When
+from bursar.core.model import Instant, LimitScope, LimitWindow, OnExpiry, Overage, Usage, When, Word
 from bursar.core.money import MAX_NANOS, Nanos
 from bursar.core.pricing import check_usage
 
@@ -101,6 +101,7 @@ class Charge(Spend, frozen=True, kw_only=True, gc=False):
 
     verb: ClassVar[str] = "charge"
     provider_cost_usd: str | None = None
+    run: str | None = None
 
 
 class PlaceHold(Spend, frozen=True, kw_only=True, gc=False):
@@ -112,6 +113,26 @@ class PlaceHold(Spend, frozen=True, kw_only=True, gc=False):
     dispatched: bool = False
     overage: str | None = None
     on_expiry: str = OnExpiry.CAPTURE_HELD
+    run: str | None = None
+
+
+class OpenRun(Command, frozen=True, kw_only=True, gc=False):
+    """Set a budget aside for a whole task, whose calls draw from it; in another run, out of that one's."""
+
+    verb: ClassVar[str] = "open_run"
+    budget: Nanos
+    ttl_seconds: int = DEFAULT_TTL_SECONDS
+    run: str | None = None
+    member: str | None = None
+    description: str | None = None
+    metadata: str | None = None
+
+
+class CloseRun(Command, frozen=True, kw_only=True, gc=False):
+    """End a run: calls still in flight end by their own rule, what is left returns."""
+
+    verb: ClassVar[str] = "close_run"
+    run: str
 
 
 class Dispatch(Command, frozen=True, kw_only=True, gc=False):
@@ -186,6 +207,39 @@ class Transfer(Command, frozen=True, kw_only=True, gc=False):
     description: str | None = None
 
 
+class SetLimit(Command, frozen=True, kw_only=True, gc=False):
+    """Cap what is spent in a window; one of that id is replaced. Without a time zone its days are the account's."""
+
+    verb: ClassVar[str] = "set_limit"
+    limit: str
+    window: str
+    amount: Nanos
+    scope: str = LimitScope.ACCOUNT
+    value: str | None = None
+    timezone: str | None = None
+
+
+class RemoveLimit(Command, frozen=True, kw_only=True, gc=False):
+    """Lift a limit."""
+
+    verb: ClassVar[str] = "remove_limit"
+    limit: str
+
+
+class AddMember(Command, frozen=True, kw_only=True, gc=False):
+    """Let a member spend from the account. Once one was added, only members may spend in a member's name."""
+
+    verb: ClassVar[str] = "add_member"
+    member: str
+
+
+class RemoveMember(Command, frozen=True, kw_only=True, gc=False):
+    """Let a member spend no more; what is in flight may still settle, its limits stay."""
+
+    verb: ClassVar[str] = "remove_member"
+    member: str
+
+
 class Freeze(Command, frozen=True, kw_only=True, gc=False):
     """Refuse charges, holds and transfers out until unfrozen; what is in flight may still settle."""
 
@@ -235,11 +289,17 @@ class Touch(Command, frozen=True, kw_only=True, gc=False):
     verb: ClassVar[str] = "touch"
 
 
+_MAY_RUN = frozenset({Charge, PlaceHold})
+
+
 def fingerprint(command: Command) -> bytes:
     """What the command asks for, as 16 bytes: equal for the same verb and content, whatever its token, salt, key or
     actor.
     """
     fields = astuple(command)
+    if fields[-1] is None and type(command) in _MAY_RUN:
+        # Their last field came later: where it is not used, keys that were remembered before still know their intent.
+        return sha256(_encode((command.verb, *fields[:1], *fields[5:-1]))).digest()[:16]
     return sha256(_encode((command.verb, *fields[:1], *fields[5:]))).digest()[:16]
 
 
@@ -271,6 +331,11 @@ def _check_spend(command: Spend) -> None:
     _check_words(command.model, command.member, command.description, command.metadata)
 
 
+def _check_run(run: str | None) -> None:
+    if run is not None:
+        text.check_name("run", run)
+
+
 def _check_words(model: str | None, member: str | None, description: str | None, metadata: str | None) -> None:
     if model is not None:
         text.check_name("model", model)
@@ -285,6 +350,7 @@ def _check_words(model: str | None, member: str | None, description: str | None,
 def _check_charge(command: Charge) -> None:
     _check_spend(command)
     _check_usd(command.provider_cost_usd)
+    _check_run(command.run)
 
 
 def _check_hold(command: PlaceHold) -> None:
@@ -299,6 +365,18 @@ def _check_hold(command: PlaceHold) -> None:
     check_choice("on_expiry", command.on_expiry, OnExpiry)
     if type(command.dispatched) is not bool:
         raise Invalid("dispatched", "must be true or false")
+    _check_run(command.run)
+
+
+def _check_open_run(command: OpenRun) -> None:
+    check_amount("budget", command.budget)
+    _check_ttl(command.ttl_seconds)
+    _check_run(command.run)
+    _check_words(None, command.member, command.description, command.metadata)
+
+
+def _check_close_run(command: CloseRun) -> None:
+    text.check_name("run", command.run)
 
 
 def _check_dispatch(command: Dispatch) -> None:
@@ -410,6 +488,38 @@ def _check_grant(command: Grant) -> None:
     _check_words(None, None, command.description, command.metadata)
 
 
+def _check_set_limit(command: SetLimit) -> None:
+    text.check_id("limit", command.limit)
+    check_choice("scope", command.scope, LimitScope)
+    check_choice("window", command.window, LimitWindow)
+    check_amount("amount", command.amount, zero=True)
+    _check_limit_value(command.scope, command.value)
+    if command.timezone is not None:
+        text.check_timezone("timezone", command.timezone)
+
+
+def _check_limit_value(scope: str, value: str | None) -> None:
+    if scope == LimitScope.ACCOUNT:
+        if value is not None:
+            raise Invalid("value", "belongs to another scope: a limit of the account counts everything")
+    elif value is None:
+        raise Invalid("value", f"is needed: which {scope}")
+    elif scope == LimitScope.SKILL:
+        text.check_skill("value", value)
+    elif scope == LimitScope.MEMBER:
+        text.check_id("value", value)
+    else:
+        text.check_name("value", value)
+
+
+def _check_remove_limit(command: RemoveLimit) -> None:
+    text.check_id("limit", command.limit)
+
+
+def _check_member(command: AddMember | RemoveMember) -> None:
+    text.check_id("member", command.member)
+
+
 def _check_status(command: Freeze | Unfreeze | Close) -> None:
     _check_reason(command.reason)
 
@@ -450,7 +560,7 @@ def check_amount(field: str, amount: Nanos, *, zero: bool = False) -> None:
         raise Invalid(field, "must be zero or more" if zero else "must be more than zero")
 
 
-def check_choice(field: str, value: str, choices: type[Overage | OnExpiry | When]) -> None:
+def check_choice(field: str, value: str, choices: type[Word]) -> None:
     """One of the words of an enumeration."""
     if value not in choices.__members__.values():
         raise Invalid(field, "must be one of " + ", ".join(choices))
@@ -462,6 +572,8 @@ _CHECKS: dict[type[Command], Callable[[Any], None]] = {
     Grant: _check_grant,
     Charge: _check_charge,
     PlaceHold: _check_hold,
+    OpenRun: _check_open_run,
+    CloseRun: _check_close_run,
     Dispatch: _check_dispatch,
     Extend: _check_extend,
     Capture: _check_capture,
@@ -470,6 +582,10 @@ _CHECKS: dict[type[Command], Callable[[Any], None]] = {
     Void: _check_void,
     Adjust: _check_adjust,
     Transfer: _check_transfer,
+    SetLimit: _check_set_limit,
+    RemoveLimit: _check_remove_limit,
+    AddMember: _check_member,
+    RemoveMember: _check_member,
     Freeze: _check_status,
     Unfreeze: _check_status,
     Close: _check_status,

@@ -13,6 +13,7 @@ from bursar.core.burndown import end_lot
 from bursar.core.grants import start_lot
 from bursar.core.holds import expire
 from bursar.core.model import Account, AccountStatus, Catalogue, Hold, Instant, Lot, Plan
+from bursar.core.runs import expire_run
 
 Event = tuple[Instant, int, str, "Hold | Lot | Plan"]
 
@@ -58,9 +59,9 @@ def _happen(book: Book, event: Event, now: Instant, catalogue: Catalogue) -> Non
     moment, order, _, subject = event
     match subject:
         case Hold():
-            book.due_holds.remove(subject)
             if subject.unsettled:
-                expire(book, subject, now)
+                (expire if subject.budget is None else expire_run)(book, subject, now, moment)
+            book.due_holds.remove(subject)  # last: what lacks a row is tried again
         case Lot(started=False):
             start_lot(book, subject, now, moment)
         case Lot():

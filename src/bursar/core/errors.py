@@ -4,18 +4,22 @@
     ├── Invalid                      the command itself is wrong; evidence names the field
     ├── NotFound
     │   ├── AccountNotFound  SkillNotFound  ModelNotFound  PlanNotFound
-    │   └── HoldNotFound  TransactionNotFound  GrantNotFound
+    │   ├── HoldNotFound  TransactionNotFound  GrantNotFound
+    │   └── LimitNotFound  MemberNotFound  RunNotFound
     ├── Conflict
     │   ├── IdempotencyConflict      the key was used for something else
     │   ├── HoldNotOpen              the hold has ended
+    │   ├── RunNotOpen               the run has ended
     │   ├── RefundExceedsCharge      more than is left of that charge
     │   ├── NotRefundable            that transaction is not a charge
     │   ├── TrialUsed                an account has one trial
     │   └── AlreadyExists            an account, skill, model, plan or login of that name
     ├── Insufficient
-    │   └── InsufficientCredits      evidence: required, available, resets_at
+    │   ├── InsufficientCredits      evidence: required, available, resets_at
+    │   │   └── RunExhausted         a run's budget; evidence: run, required, available
+    │   └── LimitExceeded            a spending limit; evidence: limit, scope, required, available, resets_at
     ├── Denied
-    │   └── AccountFrozen  AccountClosed  SkillDisabled  ModelDisabled
+    │   └── AccountFrozen  AccountClosed  MemberDenied  SkillDisabled  ModelDisabled
     └── Unavailable
         └── Overloaded  DatabaseUnavailable  EngineClosed  NotMigrated
 
@@ -26,6 +30,7 @@ error here knows a protocol: each face (problem+json, a published contract, a CL
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import ClassVar
@@ -170,6 +175,36 @@ class GrantNotFound(NotFound):
         super().__init__(grant=grant)
 
 
+class LimitNotFound(NotFound):
+    """There is no limit {limit!r} on this account."""
+
+    code = "limit_not_found"
+    limit: str
+
+    def __init__(self, limit: str) -> None:
+        super().__init__(limit=limit)
+
+
+class MemberNotFound(NotFound):
+    """There is no member {member!r} of this account."""
+
+    code = "member_not_found"
+    member: str
+
+    def __init__(self, member: str) -> None:
+        super().__init__(member=member)
+
+
+class RunNotFound(NotFound):
+    """There is no run {run!r} on this account."""
+
+    code = "run_not_found"
+    run: str
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run=run)
+
+
 class Conflict(BursarError):
     """This contradicts what is already recorded."""
 
@@ -196,6 +231,17 @@ class HoldNotOpen(Conflict):
 
     def __init__(self, hold: str, state: str) -> None:
         super().__init__(hold=hold, state=state)
+
+
+class RunNotOpen(Conflict):
+    """The run {run!r} is {state}."""
+
+    code = "run_not_open"
+    run: str
+    state: str
+
+    def __init__(self, run: str, state: str) -> None:
+        super().__init__(run=run, state=state)
 
 
 class NotRefundable(Conflict):
@@ -259,6 +305,39 @@ class InsufficientCredits(Insufficient):
         super().__init__(required=Amount(required), available=Amount(available), resets_at=resets_at)
 
 
+class RunExhausted(InsufficientCredits):
+    """This needs {required} credits; the run {run!r} has {available} left."""
+
+    code = "run_exhausted"
+    run: str
+
+    def __init__(self, run: str, required: Nanos, available: Nanos, resets_at: int | None = None) -> None:
+        super().__init__(required, available, resets_at)
+        self.run = run
+
+
+class LimitExceeded(Insufficient):
+    """This needs {required} credits; the limit {limit!r} leaves {available}."""
+
+    code = "limit_exceeded"
+    limit: str
+    scope: str
+    required: Amount
+    available: Amount
+    resets_at: int | None
+
+    def __init__(self, limit: str, scope: str, required: Nanos, available: Nanos, resets_at: int | None = None) -> None:
+        super().__init__(
+            limit=limit, scope=scope, required=Amount(required), available=Amount(available), resets_at=resets_at
+        )
+
+    def __str__(self) -> str:
+        if self.resets_at is None:
+            return f"{super().__str__()} It never resets."
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.resets_at)
+        return f"{super().__str__()} It resets at {moment.replace(tzinfo=None).isoformat()}Z."
+
+
 class Denied(BursarError):
     """This is not allowed."""
 
@@ -284,6 +363,16 @@ class AccountClosed(Denied):
 
     def __init__(self, account: str) -> None:
         super().__init__(account=account)
+
+
+class MemberDenied(Denied):
+    """The member {member!r} may not spend from this account."""
+
+    code = "member_denied"
+    member: str
+
+    def __init__(self, member: str) -> None:
+        super().__init__(member=member)
 
 
 class SkillDisabled(Denied):

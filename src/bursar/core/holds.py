@@ -2,17 +2,19 @@
 
 A hold pins slices of lots. Capture spends the first of them and returns the rest to the very lots; what exceeds the
 hold comes out of what is available, then the overage policy decides. A capture is never refused by a limit, a
-disabled skill or a frozen account: the cost is real.
+disabled skill or a frozen account: the cost is real. A hold in a run takes its slices from the run, and what exceeds
+it; its rest returns to the run (`core.runs`).
 """
 
 from __future__ import annotations
 
-from bursar.core import pricing
+from bursar.core import budgets, limits, pricing
 from bursar.core.book import Book, Outcome, Touched
 from bursar.core.burndown import burn, expire_returned, pay_debt, pin, unpin
 from bursar.core.charges import give_back, price_spend, require_active, usage_json
 from bursar.core.commands import Capture, Dispatch, Extend, PlaceHold, Release, fingerprint
-from bursar.core.errors import HoldNotOpen, InsufficientCredits, Invalid
+from bursar.core.errors import HoldNotOpen, InsufficientCredits, Invalid, RunExhausted
+from bursar.core.members import require_member
 from bursar.core.model import (
     Catalogue,
     Entries,
@@ -54,15 +56,24 @@ def next_state(hold: Hold, event: str) -> HoldState:
 
 
 def place(book: Book, command: PlaceHold, now: Instant, catalogue: Catalogue) -> Outcome:
-    """Pin as much of the cost as there is, never less than `at_least`."""
+    """Pin as much of the cost as there is and limits have room for, never less than `at_least`."""
     require_active(book)
+    if command.member is not None:
+        require_member(book, command.member)
     account = book.account
     cost, price_version = price_spend(command, find_price(command, catalogue, now))
+    run = None if command.run is None else _run_for(book, command)
     least = cost if command.at_least is None else min(command.at_least, cost)
-    if least > 0 and least > account.available:
-        raise InsufficientCredits(least, account.available, account.next_reset)
-    amount = min(cost, max(account.available, 0))
-    slices = pin(book, amount)
+    counters = limits.counters_of(book, (command, now, now if run is None else None))
+    if least > 0:
+        limits.require_room(counters, least, now)
+        _require_funds(book, run, least)
+    amount = min(cost, max(account.available if run is None else run.amount, 0))
+    room = limits.room(counters, now)
+    if room is not None:
+        amount = min(amount, max(room, 0))
+    slices = pin(book, amount) if run is None else budgets.take(book, run, amount)
+    expires_at = now + command.ttl_seconds * SECOND
     account.open_holds += 1
     account.holds_opened += 1
     hold = Hold(
@@ -77,27 +88,56 @@ def place(book: Book, command: PlaceHold, now: Instant, catalogue: Catalogue) ->
         command.model,
         price_version,
         usage_json(command.usage, command.quantity),
-        command.member,
+        command.member if run is None else run.member,
         command.overage or account.overage,
         command.on_expiry,
         command.actor,
         command.description,
         command.metadata,
         command.key,
-        now + command.ttl_seconds * SECOND,
+        expires_at if run is None else min(expires_at, run.expires_at),
         now,
         None,
         0,
         None,
         b"",
+        run=command.run,
+        counted_at=None if run is None else limits.outer_moment(run),
     )
+    limits.count(book, counters if run is None else limits.of_hold(book, hold), held=amount)
     book.touch_hold(hold, Touched.NEW)
     return Outcome("hold", hold=hold.copy())
 
 
+def _run_for(book: Book, command: PlaceHold) -> Hold:
+    assert command.run is not None
+    run = budgets.drawn_from(book, command.run, command.member)
+    if run.member is not None and run.member != command.member:
+        require_member(book, run.member)
+    return run
+
+
+def _require_funds(book: Book, run: Hold | None, amount: Nanos) -> None:
+    """Refuse what the account, or the run, does not have."""
+    account = book.account
+    if run is not None:
+        if amount > run.amount:
+            raise RunExhausted(run.hold_id, amount, run.amount)
+    elif amount > account.available:
+        raise InsufficientCredits(amount, account.available, account.next_reset)
+
+
+def _call(book: Book, hold_id: str) -> Hold:
+    """A hold that can be settled: a run is closed instead."""
+    hold = book.hold(hold_id)
+    if hold.budget is not None:
+        raise Invalid("hold", "is a run: close it")
+    return hold
+
+
 def dispatch(book: Book, command: Dispatch, now: Instant, catalogue: Catalogue) -> Outcome:
     """The call left. Again with the same content: a replay; with another measure: the measure is kept."""
-    hold = book.hold(command.hold)
+    hold = _call(book, command.hold)
     state = next_state(hold, "dispatch")
     replayed = hold.state == state and command.measured in (None, hold.measured)
     if not replayed:
@@ -109,24 +149,34 @@ def dispatch(book: Book, command: Dispatch, now: Instant, catalogue: Catalogue) 
 
 def extend(book: Book, command: Extend, now: Instant, catalogue: Catalogue) -> Outcome:
     """Pin more, give it more time from now, or report what was measured so far."""
-    hold = book.hold(command.hold)
+    hold = _call(book, command.hold)
     next_state(hold, "extend")
+    run = budgets.open_run_of(book, hold)
     if command.amount is not None:
-        if command.amount > book.account.available:
-            raise InsufficientCredits(command.amount, book.account.available, book.account.next_reset)
-        hold.slices = encode_json(hold.slice_list() + pin(book, command.amount))
-        hold.amount += command.amount
+        _grow(book, hold, run, command.amount, now)
     if command.ttl_seconds is not None:
-        hold.expires_at = max(hold.expires_at, now + command.ttl_seconds * SECOND)
+        expires_at = max(hold.expires_at, now + command.ttl_seconds * SECOND)
+        hold.expires_at = expires_at if run is None else min(expires_at, run.expires_at)
     if command.measured is not None:
         hold.measured = command.measured
     book.touch_hold(hold)
     return Outcome("extend", hold=hold.copy())
 
 
+def _grow(book: Book, hold: Hold, run: Hold | None, amount: Nanos, now: Instant) -> None:
+    counters = limits.of_hold(book, hold)
+    inner = counters if run is None else [entry for entry in counters if entry[0].scope not in limits.OUTER]
+    limits.require_room_to_grow(inner, amount, now)
+    _require_funds(book, run, amount)
+    more = pin(book, amount) if run is None else budgets.take(book, run, amount)
+    limits.count(book, counters, held=amount)
+    hold.slices = encode_json(hold.slice_list() + more)
+    hold.amount += amount
+
+
 def release(book: Book, command: Release, now: Instant, catalogue: Catalogue) -> Outcome:
     """All back to the lots. Again: a replay."""
-    hold = book.hold(command.hold)
+    hold = _call(book, command.hold)
     if hold.state == HoldState.RELEASED:
         return Outcome("release", replayed=True, hold=hold.copy())
     let_go(book, hold, next_state(hold, "release"), now, now)
@@ -135,7 +185,7 @@ def release(book: Book, command: Release, now: Instant, catalogue: Catalogue) ->
 
 def capture(book: Book, command: Capture, now: Instant, catalogue: Catalogue) -> Outcome:
     """Charge the real cost. The same content again: a replay."""
-    hold = book.hold(command.hold)
+    hold = _call(book, command.hold)
     settlement = fingerprint(command)
     if hold.state == HoldState.CAPTURED and hold.settlement == settlement:
         return Outcome("capture", replayed=True, hold=hold.copy(), transaction=book.transaction_at(hold.settled_seq))
@@ -167,9 +217,8 @@ def real_cost(hold: Hold, command: Capture, catalogue: Catalogue) -> Nanos:
     return pricing.cost(catalogue.prices[hold.skill, hold.price_version], command.usage, 1)
 
 
-def expire(book: Book, hold: Hold, now: Instant) -> None:
+def expire(book: Book, hold: Hold, now: Instant, due_at: Instant) -> None:
     """What a hold comes to when nobody settled it in time: released, or charged by policy once the call has left."""
-    due_at = hold.expires_at
     state = next_state(hold, "expire")
     if hold.state == HoldState.OPEN or hold.on_expiry == OnExpiry.RELEASE:
         let_go(book, hold, state, now, due_at)
@@ -183,8 +232,15 @@ def expire(book: Book, hold: Hold, now: Instant) -> None:
 
 
 def let_go(book: Book, hold: Hold, state: HoldState, now: Instant, effective_at: Instant) -> None:
-    """Return every slice; debt is paid out of it, and what belongs to an ended lot ends."""
+    """Return every slice: to the run that is open, else to the lots. Debt is paid out of it, and what belongs to an
+    ended lot ends.
+    """
+    run = budgets.open_run_of(book, hold)
+    limits.count(book, limits.of_hold(book, hold), held=-hold.amount)
     _, returned = unpin(book, hold.slice_list(), 0)
+    if run is not None:
+        budgets.give(book, run, returned)
+        returned = []
     book.account.open_holds -= 1
     hold.state = state
     hold.settled_at = effective_at
@@ -201,17 +257,28 @@ def let_go(book: Book, hold: Hold, state: HoldState, now: Instant, effective_at:
 def settle(
     book: Book, hold: Hold, cost: Nanos, now: Instant, effective_at: Instant, command: Capture | None
 ) -> Transaction:
-    """Spend the first `cost` of the hold; more comes out of what is available, then the overage policy decides."""
+    """Spend the first `cost` of the hold; more comes out of its run, then of what is available, then the overage policy
+    decides.
+    """
     slices = hold.slice_list()
-    extra = max(cost - hold.amount, 0)
+    run = budgets.open_run_of(book, hold)
+    drawn = 0 if run is None else min(max(cost - hold.amount, 0), run.amount)
+    extra = max(cost - hold.amount - drawn, 0)
     free = max(book.account.available, 0)
     if extra > free and hold.overage == Overage.REJECT and command is not None:
         raise InsufficientCredits(extra, book.account.available, book.account.next_reset)
+    counters = limits.of_hold(book, hold)
+    if run is not None and drawn:
+        slices = budgets.merge(slices + budgets.take(book, run, drawn))
     entries, returned = unpin(book, slices, cost)
     book.account.open_holds -= 1
     paid_extra, shortfall = _take_extra(book, hold, extra, free, entries)
     charged = cost - extra + paid_extra
     hold.captured = charged
+    limits.count(book, counters, spent=charged, held=-hold.amount)
+    if run is not None:
+        budgets.give(book, run, returned)
+        returned = []
     entries += pay_debt(book, _living(book, returned, effective_at))
     transaction = _post_capture(book, hold, charged, entries, now, effective_at, command, _shortfall(shortfall))
     expire_returned(book, returned, now, effective_at)
@@ -231,8 +298,13 @@ def _correct(book: Book, hold: Hold, command: Capture, cost: Nanos, now: Instant
     free = max(book.account.available, 0)
     if extra > free and hold.overage == Overage.REJECT:
         raise InsufficientCredits(extra, book.account.available, book.account.next_reset)
-    entries: Entries = []
-    charged, shortfall = _take_extra(book, hold, extra, free, entries)
+    counters = limits.of_hold(book, hold)
+    run = budgets.open_run_of(book, hold)
+    drawn = 0 if run is None else min(extra, run.amount)
+    entries: Entries = [] if run is None or not drawn else unpin(book, budgets.take(book, run, drawn), drawn)[0]
+    charged, shortfall = _take_extra(book, hold, extra - drawn, free, entries)
+    charged += drawn
+    limits.count(book, counters, spent=charged)
     return _post_capture(book, hold, charged, entries, now, now, command, detail | (_shortfall(shortfall) or {}))
 
 
@@ -298,6 +370,7 @@ def _post_capture(
         detail=detail,
         description=None if command is None else command.description or hold.description,
         metadata=None if command is None else command.metadata or hold.metadata,
+        run=hold.run,
     )
 
 

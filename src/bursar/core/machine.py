@@ -7,11 +7,13 @@ in this order, the first that applies wins:
     2. account_not_found
     3. idempotency_conflict        the key was used for something else; the same content is a replay, which is no
     rejection
-    4. account_frozen, account_closed
+    4. account_frozen, account_closed, member_denied
     5. skill_not_found, skill_disabled, model_not_found, model_disabled
-    6. hold_not_found, transaction_not_found, grant_not_found, plan_not_found
-    7. hold_not_open, not_refundable, trial_used
-    8. insufficient_credits, refund_exceeds_charge
+    6. hold_not_found, transaction_not_found, grant_not_found, plan_not_found, limit_not_found, member_not_found,
+    run_not_found
+    7. hold_not_open, run_not_open, not_refundable, trial_used
+    8. limit_exceeded
+    9. insufficient_credits, run_exhausted, refund_exceeds_charge
 """
 
 from __future__ import annotations
@@ -19,25 +21,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bursar.core import accounts, charges, grants, holds, subscriptions
+from bursar.core import accounts, charges, grants, holds, limits, members, runs, subscriptions
 from bursar.core.book import Book, Outcome
 from bursar.core.commands import (
+    AddMember,
     Adjust,
     CancelPlan,
     Capture,
     ChangePlan,
     Charge,
     Close,
+    CloseRun,
     Command,
     Dispatch,
     Extend,
     Freeze,
     Grant,
     OpenAccount,
+    OpenRun,
     PlaceHold,
     Refund,
     Release,
+    RemoveLimit,
+    RemoveMember,
     Renew,
+    SetLimit,
     Touch,
     Transfer,
     Unfreeze,
@@ -62,6 +70,12 @@ HANDLERS: dict[type[Command], Handler] = {
     Grant: grants.grant,
     Void: grants.void,
     Adjust: grants.adjust,
+    OpenRun: runs.open_run,
+    CloseRun: runs.close_run,
+    SetLimit: limits.set_limit,
+    RemoveLimit: limits.remove_limit,
+    AddMember: members.add_member,
+    RemoveMember: members.remove_member,
     UpdateAccount: accounts.update,
     Freeze: accounts.set_status,
     Unfreeze: accounts.set_status,
@@ -126,7 +140,7 @@ def _replay(books: dict[str, Book], book: Book, command: Command, reference: str
     """The first outcome again. A hold, a grant or an account shows its state now."""
     outcome = Outcome(command.verb, replayed=True)
     match command:
-        case PlaceHold() | Dispatch() | Extend() | Release():
+        case PlaceHold() | Dispatch() | Extend() | Release() | OpenRun() | CloseRun():
             outcome.hold = book.hold(reference).copy()
             return outcome
         case Grant():
@@ -142,6 +156,10 @@ def _replay(books: dict[str, Book], book: Book, command: Command, reference: str
             outcome.lot = book.lot(command.grant).copy()
         case Transfer() if outcome.transaction is not None:
             outcome.other = grants.received(books[command.to], outcome.transaction)
+        case SetLimit():
+            outcome.limit = limits.find_limit(book, command.limit)
+        case AddMember() | RemoveMember():
+            outcome.member = members.find_member(book, command.member).copy()
         case OpenAccount() | UpdateAccount() | Freeze() | Unfreeze() | Close():
             outcome.account = book.account.copy()
         case ChangePlan() | CancelPlan() | Renew() | Touch():

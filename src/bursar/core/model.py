@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from msgspec import Struct, field
-from msgspec.json import Decoder, encode
+from msgspec.json import Decoder, Encoder, encode
 from msgspec.structs import replace
 
 from bursar.core.money import Nanos, Rounding
@@ -78,6 +78,34 @@ class When(Word):
     PERIOD_END = "period_end"
 
 
+class LimitScope(Word):
+    """Whose spending a limit counts: everybody's, or that of one member, key, skill, model or run."""
+
+    ACCOUNT = "account"
+    MEMBER = "member"
+    KEY = "key"
+    SKILL = "skill"
+    MODEL = "model"
+    RUN = "run"
+
+
+class LimitWindow(Word):
+    """How long a limit counts before it starts afresh, by the calendar of its time zone."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    LIFETIME = "lifetime"
+
+
+class MemberStatus(Word):
+    """Added: may spend. Removed: may not. Named: only a limit names it; it may as long as nobody was added."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    NAMED = "named"
+
+
 class TransactionType(Word):
     """What a transaction is for; public, in upper case."""
 
@@ -107,6 +135,8 @@ class Account(Struct, gc=False):
     than that was spent or held when the plan changed; `ends_at` is when it is over, `anchored_at` what its
     anniversaries are counted from (None: the account's opening); `next_plan` takes its place at `next_plan_at`, paid
     for `next_plan_days` days; `trialed_at` is when the one trial began.
+
+    `limits` is the JSON of its `Limits`, None where it has neither limits nor members.
     """
 
     account_id: str
@@ -139,6 +169,7 @@ class Account(Struct, gc=False):
     next_plan_at: Instant | None = None
     next_plan_days: int | None = None
     trialed_at: Instant | None = None
+    limits: str | None = None
 
     def copy(self) -> Account:
         return replace(self)
@@ -146,6 +177,58 @@ class Account(Struct, gc=False):
     @property
     def available(self) -> Nanos:
         return self.posted - self.held
+
+
+class Limit(Struct, array_like=True, gc=False):
+    """A spending cap and its counters in the window from `starts_at` to before `resets_at` (None: for ever).
+
+    `spent` and `held` count what was charged and set aside in that window, whatever window it is now: they are those
+    of an earlier one until something is counted in a later. `value` is the member, key, skill, model or run; None for
+    the whole account.
+    """
+
+    limit_id: str
+    scope: str
+    value: str | None
+    window: str
+    amount: Nanos
+    timezone: str
+    starts_at: Instant | None = None
+    resets_at: Instant | None = None
+    spent: Nanos = 0
+    held: Nanos = 0
+
+    @property
+    def definition(self) -> tuple[str, str, str | None, str, Nanos, str]:
+        """What somebody set, as opposed to what was counted."""
+        return (self.limit_id, self.scope, self.value, self.window, self.amount, self.timezone)
+
+
+class Limits(Struct, array_like=True, gc=False):
+    """The limits of an account or of one of its members, as they are kept in its row: definitions and counters.
+
+    `seal` binds everything but the counters to the row. `members` counts an account's rows of members; `listed` says
+    that somebody was added to them once: from then on only members may spend in a member's name.
+    """
+
+    seal: str = ""
+    members: int = 0
+    listed: bool = False
+    limits: list[Limit] = field(default_factory=list)
+
+
+class Member(Struct, gc=False):
+    """Who may spend from an account that is somebody else's. `limits` is the JSON of its own `Limits`."""
+
+    account_id: str
+    member: str
+    status: str
+    created_at: Instant
+    limits: str | None
+    digest: bytes
+
+    def copy(self) -> Member:
+        return replace(self)
 
 
 class Lot(Struct, gc=False):
@@ -196,6 +279,8 @@ class Hold(Struct, gc=False):
     """Credits set aside for a call in flight; `slices` are the lots that are pinned.
 
     `settled_seq` is the transaction that settled it (0: none), `settlement` the fingerprint of the capture that did.
+    A run is a hold with a `budget`: `amount` and `slices` are what is left of it. `run` is the one that a hold draws
+    from, and `counted_at` when the outermost began, whose windows limits of the account and of members count it in.
     """
 
     account_id: str
@@ -222,6 +307,9 @@ class Hold(Struct, gc=False):
     settled_seq: int
     settlement: bytes | None
     digest: bytes
+    run: str | None = None
+    budget: Nanos | None = None
+    counted_at: Instant | None = None
 
     @property
     def unsettled(self) -> bool:
@@ -239,7 +327,8 @@ class Transaction(Struct, frozen=True, gc=False):
 
     `counterparty` is the other side (`world:stripe`, `skill:TEXT_GENERATION`, `account:bob`, `bursar:expiry`):
     credits flow from it to the account where `amount` is positive and to it where it is negative. `detail` holds the
-    facts of the type: a grant's terms, a shortfall, what a correction corrects.
+    facts of the type: a grant's terms, a shortfall, what a correction corrects. `run` is the run that a call was part
+    of.
     """
 
     account_id: str
@@ -270,6 +359,7 @@ class Transaction(Struct, frozen=True, gc=False):
     salt: bytes | None
     text_digest: bytes | None
     hash: bytes
+    run: str | None = None
 
     @property
     def posted_before(self) -> Nanos:
@@ -424,3 +514,12 @@ class Catalogue(Struct, frozen=True):
 def encode_json(value: object) -> str:
     """The one canonical JSON text of nested facts: UTF-8, no spaces, the order given."""
     return encode(value).decode()
+
+
+decode_limits = Decoder(Limits).decode
+_encode = Encoder().encode
+
+
+def encode_limits(limits: Limits) -> str:
+    """As they stand in their row."""
+    return _encode(limits).decode()

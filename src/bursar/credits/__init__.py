@@ -7,6 +7,7 @@ face (accounts, spending, giving, catalogue, holding) -> Port -> Engine
 
 from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.holding import AsyncHold, Hold
+from bursar.credits.running import AsyncRun, Run
 from bursar.credits.synchronous import Credits
 
-__all__ = ["AsyncCredits", "AsyncHold", "Credits", "Hold"]
+__all__ = ["AsyncCredits", "AsyncHold", "AsyncRun", "Credits", "Hold", "Run"]

@@ -33,6 +33,8 @@ PaidIn: TypeAlias = Paid | Mapping[str, Any]
 ComponentIn: TypeAlias = Component | Mapping[str, Any]
 OverageIn: TypeAlias = Literal["debt", "cap", "reject"]
 OnExpiryIn: TypeAlias = Literal["capture_held", "capture_measured", "release"]
+ScopeIn: TypeAlias = Literal["account", "member", "key", "skill", "model", "run"]
+WindowIn: TypeAlias = Literal["day", "week", "month", "lifetime"]
 RoundingIn: TypeAlias = Literal["1", "0.01", "1e-9"]
 PeriodIn: TypeAlias = Literal["month", "week", "day", "year", "none"]
 AnchorIn: TypeAlias = Literal["calendar", "anniversary"]
@@ -269,6 +271,7 @@ _CHARGE_FIELDS = (
     "usage",
     "quantity",
     "member",
+    "run",
     "provider_cost_usd",
     "description",
     "metadata",

@@ -12,13 +12,17 @@ from bursar.answers import Page, Receipt
 from bursar.catalog import Catalog, Preset
 from bursar.clock import TestClock
 from bursar.core import text
+from bursar.core.commands import DEFAULT_TTL_SECONDS
 from bursar.credits import arguments
 from bursar.credits.accounts import AsyncAccounts
+from bursar.credits.arguments import AmountIn, Metadata
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.giving import AsyncGiving
+from bursar.credits.limiting import AsyncLimiting
 from bursar.credits.models import AsyncModels
 from bursar.credits.ports import LoopPort, Port
 from bursar.credits.reporting import AsyncReports
+from bursar.credits.running import AsyncRun, AsyncRunning, run_command
 from bursar.credits.runtime import Opening, prepare
 from bursar.credits.spending import AsyncSpending
 from bursar.engine import Engine
@@ -27,7 +31,7 @@ from bursar.store.base import Store
 from bursar.verify import Verdict, verify
 
 
-class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving):
+class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving, AsyncLimiting, AsyncRunning):
     """A credit ledger. Open one with `AsyncCredits.open`, and close it when done.
 
     Amounts are credits: `int`, `Decimal` or decimal text, never a float. `idempotency_key` names one intent: the
@@ -92,6 +96,39 @@ class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving):
     def catalog(self) -> Catalog:
         """Skills, prices and plans as this process last saw them."""
         return self._port.runtime.catalog
+
+    def run(
+        self,
+        account: str,
+        budget: AmountIn,
+        *,
+        ttl_seconds: int = DEFAULT_TTL_SECONDS,
+        run: str | None = None,
+        member: str | None = None,
+        description: str | None = None,
+        metadata: Metadata | None = None,
+        idempotency_key: str | None = None,
+        actor: str = "library",
+    ) -> AsyncRun:
+        """A budget for a whole task, as a context manager; in another `run`, out of that one's.
+
+            with credits.run("alice", 10) as run:
+                run.charge(skill="TEXT_GENERATION")
+
+        Entering sets the budget aside; raises what `open_run` raises. Leaving closes it, whatever happened.
+        """
+        command = run_command(
+            account,
+            budget,
+            ttl_seconds=ttl_seconds,
+            run=run,
+            member=member,
+            description=description,
+            metadata=metadata,
+            idempotency_key=idempotency_key,
+            actor=actor,
+        )
+        return AsyncRun(self, self._port, command)
 
     async def history(
         self,

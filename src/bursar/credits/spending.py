@@ -31,7 +31,7 @@ class AsyncSpending(Face):
     ) -> QuoteAnswer:
         """What this charge would cost now, and whether the account could pay it; changes nothing.
 
-        Raises what the charge would raise, but for `InsufficientCredits`.
+        Raises what the charge would raise, but for `InsufficientCredits` and `LimitExceeded`.
         """
         command = arguments.charge(account, amount, skill=skill, model=model, usage=usage, quantity=quantity)
         return await self._port.run(lambda runtime: reports.quote(runtime.engine, command))
@@ -46,16 +46,17 @@ class AsyncSpending(Face):
         usage: UsageIn | None = None,
         quantity: int = 1,
         member: str | None = None,
+        run: str | None = None,
         provider_cost_usd: AmountIn | None = None,
         description: str | None = None,
         metadata: Metadata | None = None,
         idempotency_key: str | None = None,
         actor: str = "library",
     ) -> Receipt:
-        """Take credits. An account that does not exist is refused: open it first.
+        """Take credits; of a `run`, out of its budget. An account that does not exist is refused: open it first.
 
-        Raises `InsufficientCredits`, `AccountNotFound`, `AccountFrozen`, `SkillNotFound`, `SkillDisabled`,
-        `IdempotencyConflict`, `Invalid`.
+        Raises `InsufficientCredits`, `LimitExceeded`, `MemberDenied`, `RunNotOpen`, `AccountNotFound`,
+        `AccountFrozen`, `SkillNotFound`, `SkillDisabled`, `IdempotencyConflict`, `Invalid`.
         """
         command = arguments.charge(
             account,
@@ -65,6 +66,7 @@ class AsyncSpending(Face):
             usage=usage,
             quantity=quantity,
             member=member,
+            run=run,
             provider_cost_usd=provider_cost_usd,
             description=description,
             metadata=metadata,
@@ -99,6 +101,7 @@ class AsyncSpending(Face):
         usage: UsageIn | None = None,
         quantity: int = 1,
         member: str | None = None,
+        run: str | None = None,
         at_least: AmountIn | None = None,
         ttl_seconds: int = DEFAULT_TTL_SECONDS,
         overage: OverageIn | None = None,
@@ -116,7 +119,7 @@ class AsyncSpending(Face):
 
         Entering places it, dispatched; raises what `charge` raises. Left without capture, the quote is charged;
         an `Exception` releases it; cancellation settles it by `on_expiry`. `at_least`: as much as there is of
-        the cost, never less than this.
+        the cost, never less than this. In a `run` it draws from that one's budget.
         """
         command = arguments.place_hold(
             account,
@@ -130,6 +133,7 @@ class AsyncSpending(Face):
             model=model,
             quantity=quantity,
             member=member,
+            run=run,
             ttl_seconds=ttl_seconds,
             overage=overage,
             on_expiry=on_expiry,
@@ -148,6 +152,7 @@ class AsyncSpending(Face):
         usage: UsageIn | None = None,
         quantity: int = 1,
         member: str | None = None,
+        run: str | None = None,
         at_least: AmountIn | None = None,
         ttl_seconds: int = DEFAULT_TTL_SECONDS,
         dispatched: bool = False,
@@ -175,6 +180,7 @@ class AsyncSpending(Face):
             model=model,
             quantity=quantity,
             member=member,
+            run=run,
             ttl_seconds=ttl_seconds,
             overage=overage,
             on_expiry=on_expiry,

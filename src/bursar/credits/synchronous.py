@@ -15,6 +15,7 @@ from bursar.credits.driving import Blocking, blocking
 from bursar.credits.holding import AsyncHold, Hold
 from bursar.credits.models import AsyncModels
 from bursar.credits.reporting import AsyncReports
+from bursar.credits.running import AsyncRun, Run
 from bursar.credits.runtime import prepare
 from bursar.credits.threads import ThreadPort
 
@@ -75,6 +76,18 @@ def _held(
     @wraps(method)
     def call(self: Blocking[AsyncCredits], /, *args: P.args, **kwargs: P.kwargs) -> Hold:
         return Hold(method(self._twin, *args, **kwargs))
+
+    return call
+
+
+def _run(
+    method: Callable[Concatenate[AsyncCredits, P], AsyncRun],
+) -> Callable[Concatenate[Blocking[AsyncCredits], P], Run]:
+    """`run`, which does nothing before it is entered."""
+
+    @wraps(method)
+    def call(self: Blocking[AsyncCredits], /, *args: P.args, **kwargs: P.kwargs) -> Run:
+        return Run(method(self._twin, *args, **kwargs))
 
     return call
 
@@ -156,6 +169,20 @@ class Credits(Blocking[AsyncCredits]):
     refund = blocking(AsyncCredits.refund)
     adjust = blocking(AsyncCredits.adjust)
     transfer = blocking(AsyncCredits.transfer)
+
+    run = _run(AsyncCredits.run)
+    open_run = blocking(AsyncCredits.open_run)
+    get_run = blocking(AsyncCredits.get_run)
+    runs = blocking(AsyncCredits.runs)
+    run_calls = blocking(AsyncCredits.run_calls)
+    close_run = blocking(AsyncCredits.close_run)
+
+    set_limit = blocking(AsyncCredits.set_limit)
+    remove_limit = blocking(AsyncCredits.remove_limit)
+    limits = blocking(AsyncCredits.limits)
+    add_member = blocking(AsyncCredits.add_member)
+    remove_member = blocking(AsyncCredits.remove_member)
+    members = blocking(AsyncCredits.members)
 
     history = blocking(AsyncCredits.history)
     receipt = blocking(AsyncCredits.receipt)

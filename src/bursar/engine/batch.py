@@ -145,6 +145,7 @@ def collect(books: dict[str, Book]) -> Changes:
         changes.keys += book.new_keys  # a no-op is remembered as well
         if book.touched is None:
             continue
+        book.write_limits()
         _collect_account(book, changes)
         for lot_id, touched in book.touched_lots.items():
             lot = book.lot(lot_id)
@@ -158,6 +159,10 @@ def collect(books: dict[str, Book]) -> Changes:
                 changes.settled_holds.append(hold)
             else:
                 (changes.new_holds if touched is NEW else changes.holds).append(hold)
+        for name, touched in book.touched_members.items():
+            member = book.members[name]
+            assert member is not None, "what was touched is there"
+            (changes.new_members if touched is NEW else changes.members).append(member)
         changes.transactions += book.new_transactions
         changes.tally.add_new(book.new_transactions, book.new_entries, book.lots)
     return changes

@@ -37,7 +37,9 @@ class Doubt(Struct):
         return await _stand(tx, self.changes.transactions) and await self._rest_stands(tx)
 
     async def _rest_stands(self, tx: Tx) -> bool:
-        """Whether keys are there, holds as they would have become, and accounts of which no transaction tells."""
+        """Whether keys are there, holds and members as they would have become, and accounts of which no transaction
+        tells.
+        """
         changes = self.changes
         keys = {(row.account_id, row.key): row for row in changes.keys}
         if {(row.account_id, row.key): row for row in await tx.keys(list(keys))} != keys:
@@ -46,6 +48,9 @@ class Doubt(Struct):
         for hold in await tx.holds([(hold.account_id, hold.hold_id) for hold in holds.values()]):
             if hold.digest != holds[hold.hold_id].digest:
                 return False
+        members = {(row.account_id, row.member): row.digest for row in (*changes.new_members, *changes.members)}
+        if {(row.account_id, row.member): row.digest for row in await tx.members(list(members))} != members:
+            return False
         told = {row.account_id for row in changes.transactions}
         opened = {row.account_id for row in changes.new_accounts}
         accounts = {row.account_id: row for row in (*changes.new_accounts, *changes.accounts)}
@@ -56,7 +61,7 @@ class Doubt(Struct):
                 return False
             if account_id not in opened and row.head != wanted.head:
                 return False
-        return bool(keys or holds or accounts or told)
+        return bool(keys or holds or members or accounts or told)
 
 
 def is_derived(row: Transaction) -> bool:

@@ -308,11 +308,13 @@ class Engine:
         """Have the catalogue know what a model costs. Raises `ModelNotFound`, `Invalid`."""
         await self._learning.learn(model)
 
-    async def view(self, account: str) -> Book:
-        """The account's book as it stands now: what is due is computed, not written. `AccountNotFound`."""
+    async def view(self, account: str, *, members: bool = False) -> Book:
+        """The account's book as it stands now: what is due is computed, not written. `members`: with all of them.
+        `AccountNotFound`.
+        """
 
         async def work(tx: Tx) -> Book:
-            return await read_book(tx, account, self.catalog, self.clock)
+            return await read_book(tx, account, self.catalog, self.clock, members=members)
 
         return await self.store.read(work)
 

@@ -25,7 +25,19 @@ from bursar.clock import test_clock_from
 from bursar.core.errors import BursarError, Invalid
 from bursar.credits import AsyncCredits
 from bursar.service import docs, health, openapi
-from bursar.service.api import accounts, batch, history, keys, models, plans, proof, reports, skills
+from bursar.service.api import (
+    accounts,
+    batch,
+    history,
+    keys,
+    limits,
+    models,
+    plans,
+    proof,
+    reports,
+    runs,
+    skills,
+)
 from bursar.service.api.verbs import VERBS
 from bursar.service.attempts import Attempts
 from bursar.service.auth import Authenticator, Credentials
@@ -171,7 +183,7 @@ def _make_api(app: App) -> FastAPI:
     api = FastAPI(
         title="Bursar", version=version(), lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for module in (accounts, history, skills, models, plans, keys, reports, proof):
+    for module in (accounts, history, limits, runs, skills, models, plans, keys, reports, proof):
         api.include_router(module.router, prefix="/api/v1", responses=openapi.PROBLEMS)
     api.include_router(health.router, responses=openapi.PROBLEMS)
     api.include_router(health.router, prefix="/api/v1", include_in_schema=False)

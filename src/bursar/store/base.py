@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct, field
 
-from bursar.core.model import Account, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Instant, Lot, Member, Remembered, Transaction
 from bursar.core.tally import Tally
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Changes(Struct):
 
     new_accounts: list[Account] = field(default_factory=list)
     spent: list[Account] = field(default_factory=list)
-    """Only posted, spent, seq, head and recorded_at changed: what a charge does."""
+    """Only posted, spent, seq, head, recorded_at and limits changed: what a charge does."""
     balances: list[Account] = field(default_factory=list)
     """Held, debt, open_holds or holds_opened changed as well."""
     accounts: list[Account] = field(default_factory=list)
@@ -76,6 +76,8 @@ class Changes(Struct):
     """Only state, captured, settled_at, settled_seq, settlement and digest changed."""
     holds: list[Hold] = field(default_factory=list)
     """Anything else changed as well."""
+    new_members: list[Member] = field(default_factory=list)
+    members: list[Member] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
     keys: list[Remembered] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
@@ -117,6 +119,9 @@ class Tx(Protocol):
 
     async def refunds(self, pairs: Sequence[Pair]) -> list[Transaction]:
         """All transactions whose refund_of is one of these (account, transaction id), ordered by account and seq."""
+
+    async def members(self, pairs: Sequence[Pair]) -> list[Member]:
+        """The members of these (account, member)."""
 
     async def write(self, changes: Changes) -> None:
         """Write everything, in bulk, and nothing but that."""

@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from bursar.core.errors import DatabaseUnavailable
-from bursar.core.model import Account, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Instant, Lot, Member, Remembered, Transaction
 from bursar.store.base import (
     Changes,
     CommitInDoubt,
@@ -260,6 +260,9 @@ class PostgresTx:
     async def refunds(self, pairs: Sequence[Pair]) -> list[Transaction]:
         return [Transaction(*row) for row in await self._by_pairs("find_refunds", pairs)]
 
+    async def members(self, pairs: Sequence[Pair]) -> list[Member]:
+        return [Member(*row) for row in await self._by_pairs("find_members", pairs)]
+
     async def write(self, changes: Changes) -> None:
         if self._changes is not None:
             self._known.begin()  # whoever writes more than once in a tx is none of the engine's batches
@@ -271,9 +274,11 @@ class PostgresTx:
         await self._update("update_ended_lots", list(map(ended_lot_of, changes.ended_lots)))
         await self._update("update_settled_holds", list(map(settled_hold_of, changes.settled_holds)))
         await self._update("update_holds", as_rows(changes.holds))
+        await self._update("update_members", as_rows(changes.members))
         await self._copy(Account, changes.new_accounts)
         await self._copy(Lot, changes.new_lots)
         await self._copy(Hold, changes.new_holds)
+        await self._copy(Member, changes.new_members)
         await self._copy(Transaction, changes.transactions)
         await self._copy(Remembered, changes.keys)
         await self._count("add_totals", total_rows(changes.tally))

@@ -11,12 +11,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from bursar.core.model import Account, Hold, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Lot, Member, Remembered, Transaction
 from bursar.core.money import NANOS, PICOS
 from bursar.core.tally import Backed, Tally
 
 Row: TypeAlias = tuple[Any, ...]
-RowType: TypeAlias = type[Account] | type[Lot] | type[Hold] | type[Transaction] | type[Remembered]
+RowType: TypeAlias = type[Account] | type[Lot] | type[Hold] | type[Transaction] | type[Remembered] | type[Member]
 
 TABLES: Final[dict[RowType, str]] = {
     Account: "accounts",
@@ -24,10 +24,13 @@ TABLES: Final[dict[RowType, str]] = {
     Hold: "holds",
     Transaction: "transactions",
     Remembered: "idempotency_keys",
+    Member: "members",
 }
 """The table of each row type."""
 
-spent_of: Final[Callable[[Account], Row]] = attrgetter("account_id", "posted", "spent", "seq", "head", "recorded_at")
+spent_of: Final[Callable[[Account], Row]] = attrgetter(
+    "account_id", "posted", "spent", "seq", "head", "recorded_at", "limits"
+)
 """Parameters of `update_spent`."""
 
 balance_of: Final[Callable[[Account], Row]] = attrgetter(
@@ -41,6 +44,7 @@ balance_of: Final[Callable[[Account], Row]] = attrgetter(
     "seq",
     "head",
     "recorded_at",
+    "limits",
 )
 """Parameters of `update_balances`."""
 

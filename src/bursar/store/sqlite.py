@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from bursar.core.errors import DatabaseUnavailable, NotMigrated
-from bursar.core.model import Account, Hold, Instant, Lot, Remembered, Transaction
+from bursar.core.model import Account, Hold, Instant, Lot, Member, Remembered, Transaction
 from bursar.store.base import Changes, CommitInDoubt, Contention, Duplicate, Lane, Pair, Refused, StoreError, Work
 from bursar.store.migrate import check_version, expected_revision
 from bursar.store.queries import load_queries
@@ -184,6 +184,9 @@ class SqliteTx:
     async def refunds(self, pairs: Sequence[Pair]) -> list[Transaction]:
         return [Transaction(*row) for row in self._by_json("find_refunds", pairs)]
 
+    async def members(self, pairs: Sequence[Pair]) -> list[Member]:
+        return [Member(*row) for row in self._by_json("find_members", pairs)]
+
     async def write(self, changes: Changes) -> None:
         self._update("update_spent", map(spent_of, changes.spent), len(changes.spent))
         self._update("update_balances", map(balance_of, changes.balances), len(changes.balances))
@@ -193,9 +196,11 @@ class SqliteTx:
         settled = changes.settled_holds
         self._update("update_settled_holds", map(settled_hold_of, settled), len(settled))
         self._update("update_holds", as_rows(changes.holds), len(changes.holds))
+        self._update("update_members", as_rows(changes.members), len(changes.members))
         self._insert(Account, changes.new_accounts)
         self._insert(Lot, changes.new_lots)
         self._insert(Hold, changes.new_holds)
+        self._insert(Member, changes.new_members)
         self._insert(Transaction, changes.transactions)
         self._insert(Remembered, changes.keys)
         self._count("add_totals", total_rows(changes.tally))

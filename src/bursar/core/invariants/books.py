@@ -9,6 +9,7 @@ from bursar.core import chain
 from bursar.core.book import Book, first_due
 from bursar.core.invariants.findings import Finding, Findings, compare, of_account, of_hold, of_lot
 from bursar.core.invariants.fold import slices_of
+from bursar.core.invariants.limits import MEMBER_CHECKS, limits_are_as_written
 from bursar.core.model import Lot
 from bursar.core.money import Nanos
 
@@ -79,6 +80,14 @@ def holds_are_sound(book: Book) -> Findings:
             yield Finding("lots", book.account.account_id, lot_id, "held", f"is less than the {part} that holds pin")
 
 
+def limits_are_sound(book: Book) -> Findings:
+    """Limits and members are as they were written, and no counter is below zero."""
+    yield from limits_are_as_written(book.account)
+    for member in book.members.values():
+        for check in MEMBER_CHECKS if member is not None else ():
+            yield from check(member)  # type: ignore[arg-type]
+
+
 BOOK_CHECKS: Final[tuple[Callable[[Book], Findings], ...]] = (
     posted_is_lots_minus_debt,
     held_is_what_lots_pin,
@@ -88,6 +97,7 @@ BOOK_CHECKS: Final[tuple[Callable[[Book], Findings], ...]] = (
     debt_leaves_nothing_free,
     lots_are_sound,
     holds_are_sound,
+    limits_are_sound,
 )
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from bursar.core.model import Account, Hold, Lot, Transaction
+from bursar.core.model import Account, Hold, Lot, Member, Transaction
 
 
 class Finding(Struct, frozen=True):
@@ -42,6 +42,11 @@ def of_lot(lot: Lot, column: str, message: str) -> Finding:
 def of_hold(hold: Hold, column: str, message: str) -> Finding:
     """A hold's column is wrong."""
     return Finding("holds", hold.account_id, hold.hold_id, column, message)
+
+
+def of_member(member: Member, column: str, message: str) -> Finding:
+    """A member's column is wrong."""
+    return Finding("members", member.account_id, member.member, column, message)
 
 
 def of_transaction(row: Transaction, column: str, message: str) -> Finding:

@@ -1,7 +1,7 @@
 """What an account's transactions and holds come to, folded one by one: the other way to its balances.
 
 Nothing here looks at what the rows of `accounts` and `lots` say: `core.invariants` compares the two. Memory is a few
-numbers for each lot of one account, however many transactions there are.
+numbers for each lot and limit of one account, however many transactions there are.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import Any
 from msgspec import DecodeError, Struct, field
 from msgspec.json import decode
 
-from bursar.core.model import Entries, Hold, Instant, Slices, Transaction, TransactionType
+from bursar.core.limits import Counted, Made, Owner
+from bursar.core.model import Entries, Hold, Instant, Limits, LimitScope, Slices, Transaction, TransactionType
 from bursar.core.money import MAX_NANOS, Nanos
 from bursar.core.plans import RENEWAL
 
@@ -50,6 +51,13 @@ class Fold(Struct):
     holds: int = 0
     open_holds: int = 0
     held: Nanos = 0
+    members: int = 0
+    counted: dict[Owner, Counted] = field(default_factory=dict)
+    """What the limits of the account, and of each of its members, must have counted."""
+    _runs: dict[str, str | None] = field(default_factory=dict)
+    """The run that each run is in, where a limit of one asks for it."""
+    _follows_runs: bool = False
+    _open: list[Hold] = field(default_factory=list)
     heads: tuple[bytes, ...] | None = (b"",)
     """The hash of the last transaction, as stored and as it should be; None where a row is missing."""
     balances: tuple[Nanos, ...] | None = (0,)
@@ -61,12 +69,38 @@ class Fold(Struct):
     def add_hold(self, hold: Hold) -> None:
         """Count a hold; what it pins while it is unsettled."""
         self.holds += 1
+        if self._follows_runs and hold.budget is not None:
+            self._runs[hold.hold_id] = hold.run
         if not hold.unsettled:
             return
         self.open_holds += 1
+        if self.counted:
+            self._open.append(hold)
         for lot_id, part in slices_of(hold):
             self.lot(lot_id).held += part
             self.held += part
+
+    def add_limits(self, owner: Owner, limits: Limits | None) -> None:
+        """Say what limits there are, of the account or of a member, before anything is counted."""
+        if limits is not None and limits.limits:
+            self.counted[owner] = Counted(limits.limits, self._runs.get)
+            self._follows_runs |= any(limit.scope == LimitScope.RUN for limit in limits.limits)
+
+    def add_spending(self, row: Transaction, made: Made) -> None:
+        """Count a transaction in the limits, given what it counts as and when."""
+        for counted in self._counted_of(made[0].member):
+            counted.add(row, made)
+
+    def close_holds(self) -> None:
+        """All holds have been seen: those that have not ended count in the limits."""
+        for hold in self._open:
+            for counted in self._counted_of(hold.member):
+                counted.add_hold(hold)
+        self._open.clear()
+
+    def _counted_of(self, member: str | None) -> list[Counted]:
+        owners = [None] if member is None else [None, member]
+        return [self.counted[owner] for owner in owners if owner in self.counted]
 
     def add(self, row: Transaction) -> None:
         """Count a transaction; rows come in the order of their seq."""

@@ -9,6 +9,7 @@ from bursar.core import chain
 from bursar.core.invariants.findings import Findings, of_hold, of_key
 from bursar.core.invariants.fold import slices_of
 from bursar.core.invariants.related import Related, corrected_by
+from bursar.core.limits import outer_moment
 from bursar.core.model import Hold, HoldState
 
 
@@ -58,10 +59,26 @@ def hold_has_its_key(hold: Hold, related: Related) -> Findings:
         yield of_key(hold.account_id, hold.idempotency_key, "reference", f"does not lead to hold {hold.hold_id}")
 
 
+def hold_fits_its_run(hold: Hold, related: Related) -> Findings:
+    """A hold in a run is in one that is there, ends no later, and counts with it; a run has no more than its budget."""
+    if hold.budget is not None and hold.amount > hold.budget:
+        yield of_hold(hold, "budget", f"is {hold.budget}, with {hold.amount} left of it")
+    if hold.run is None:
+        return
+    run = related.holds.get(hold.run)
+    if run is None or run.budget is None:
+        yield of_hold(hold, "run", f"is {hold.run}, which is no run")
+    elif (hold.counted_at, hold.member) != (outer_moment(run), run.member):
+        yield of_hold(hold, "counted_at", f"is {hold.counted_at}, its run says {outer_moment(run)} and {run.member}")
+    elif hold.unsettled and (not run.unsettled or hold.expires_at > run.expires_at):
+        yield of_hold(hold, "expires_at", "lies behind the end of its run")
+
+
 HOLD_CHECKS: Final[tuple[Callable[[Hold, Related], Findings], ...]] = (
     hold_is_as_written,
     slices_sum_to_the_amount,
     ended_means_settled,
     captured_is_what_was_charged,
     hold_has_its_key,
+    hold_fits_its_run,
 )

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from bursar.core.book import seq_of
 from bursar.core.invariants.fold import detail_of
+from bursar.core.limits import Made, made_by_charge, made_by_hold
 from bursar.core.model import Hold, Remembered, Transaction, TransactionType
 
 _OTHER_SIDE: dict[str, str] = {TransactionType.TRANSFER_OUT: "received", TransactionType.TRANSFER_IN: "sent"}
@@ -27,6 +28,11 @@ class Related(Struct):
     def transaction(self, transaction_id: str) -> Transaction | None:
         row = self.transactions.get(seq_of(transaction_id))
         return row if row is not None and row.id == transaction_id else None
+
+    def made(self, charged: Transaction) -> Made:
+        """What a charge counts as in limits, and when: as its hold was placed, where there was one."""
+        hold = self.holds.get(charged.hold or "")
+        return made_by_charge(charged, self.holds.get(charged.run or "")) if hold is None else made_by_hold(hold)
 
 
 def other_side(row: Transaction) -> tuple[str, str] | None:

@@ -88,6 +88,15 @@ def hold_knows_its_transaction(row: Transaction, fold: Fold, related: Related) -
         yield of_hold(hold, "settled_seq", f"is {hold.settled_seq}, though transaction {row.seq} names the hold")
 
 
+def transaction_fits_its_run(row: Transaction, fold: Fold, related: Related) -> Findings:
+    """A transaction is part of a run that is there, and of the same as its hold."""
+    hold = related.holds.get(row.hold or "")
+    if hold is not None and hold.budget is None and hold.run != row.run:
+        yield of_transaction(row, "run", f"is {row.run}, its hold is in {hold.run}")
+    if row.run is not None and getattr(related.holds.get(row.run), "budget", None) is None:
+        yield of_transaction(row, "run", f"is {row.run}, which is no run")
+
+
 def refunds_fit_their_charge(row: Transaction, fold: Fold, related: Related) -> Findings:
     """A refund names an earlier charge, and no more is given back than was charged."""
     if row.refund_of is None:
@@ -125,6 +134,7 @@ TRANSACTION_CHECKS: Final[tuple[Callable[[Transaction, Fold, Related], Findings]
     type_and_times_are_sound,
     transaction_has_its_key,
     hold_knows_its_transaction,
+    transaction_fits_its_run,
     refunds_fit_their_charge,
     transfers_have_two_sides,
 )

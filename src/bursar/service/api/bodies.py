@@ -65,7 +65,7 @@ def usage_of(body: UsageBody | None) -> Usage | None:
 
 
 class SpendBody(CommandBody, kw_only=True):
-    """An `amount`, or a `skill` or a `model` priced by `usage` or `quantity`."""
+    """An `amount`, or a `skill` or a `model` priced by `usage` or `quantity`; of a `run`, out of its budget."""
 
     amount: Amount | None = None
     skill: str | None = None
@@ -73,6 +73,7 @@ class SpendBody(CommandBody, kw_only=True):
     usage: UsageBody | None = None
     quantity: int = 1
     member: str | None = None
+    run: str | None = None
     description: str | None = None
     metadata: Metadata | None = None
 
@@ -93,6 +94,7 @@ class ChargeBody(SpendBody, kw_only=True):
             usage=usage_of(self.usage),
             quantity=self.quantity,
             member=self.member,
+            run=self.run,
             description=self.description,
             metadata=self.metadata,
             provider_cost_usd=self.provider_cost_usd,
@@ -120,6 +122,7 @@ class HoldBody(SpendBody, kw_only=True):
             usage=usage_of(self.usage),
             quantity=self.quantity,
             member=self.member,
+            run=self.run,
             ttl_seconds=self.ttl_seconds,
             dispatched=self.dispatched,
             overage=self.overage,

@@ -73,23 +73,37 @@ CROSS JOIN LATERAL (
 ) AS t
 ORDER BY t.account_id, t.seq;
 
+-- What a run that ends has in flight.
+-- name: find_calls
+SELECT {hold} FROM holds WHERE account_id = $1::text AND run = $2::text AND state IN ('open', 'dispatched')
+ORDER BY account_id, hold_id;
+
+-- Who spends in a member's name, with the member's own limits.
+-- name: find_members
+SELECT {m.member} FROM unnest($1::text[], $2::text[]) AS w (account_id, member)
+CROSS JOIN LATERAL (
+    SELECT {x.member} FROM members AS x WHERE x.account_id = w.account_id AND x.member = w.member OFFSET 0
+) AS m;
+
 -- Only what a charge changes, no indexed column among them: the update stays on its page.
 -- name: update_spent
 UPDATE accounts AS a SET
-    posted = w.posted, spent = w.spent, seq = w.seq, head = w.head, recorded_at = w.recorded_at
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[])
-    AS w (account_id, posted, spent, seq, head, recorded_at)
+    posted = w.posted, spent = w.spent, seq = w.seq, head = w.head, recorded_at = w.recorded_at,
+    limits = w.limits::json
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::timestamptz[], $7::text[])
+    AS w (account_id, posted, spent, seq, head, recorded_at, limits)
 WHERE a.account_id = w.account_id;
 
 -- What holds and debt change as well; it stays on its page too.
 -- name: update_balances
 UPDATE accounts AS a SET
     posted = w.posted, held = w.held, debt = w.debt, spent = w.spent, open_holds = w.open_holds,
-    holds_opened = w.holds_opened, seq = w.seq, head = w.head, recorded_at = w.recorded_at
+    holds_opened = w.holds_opened, seq = w.seq, head = w.head, recorded_at = w.recorded_at,
+    limits = w.limits::json
 FROM unnest(
     $1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-    $9::bytea[], $10::timestamptz[]
-) AS w (account_id, posted, held, debt, spent, open_holds, holds_opened, seq, head, recorded_at)
+    $9::bytea[], $10::timestamptz[], $11::text[]
+) AS w (account_id, posted, held, debt, spent, open_holds, holds_opened, seq, head, recorded_at, limits)
 WHERE a.account_id = w.account_id;
 
 -- The whole row: a profile, a status, a renewal.
@@ -101,17 +115,18 @@ UPDATE accounts AS a SET
     next_reset = w.next_reset, due_at = w.due_at, created_at = w.created_at, recorded_at = w.recorded_at,
     profile_digest = w.profile_digest, allowance = w.allowance, overused = w.overused, ends_at = w.ends_at,
     anchored_at = w.anchored_at, next_plan = w.next_plan, next_plan_at = w.next_plan_at,
-    next_plan_days = w.next_plan_days, trialed_at = w.trialed_at
+    next_plan_days = w.next_plan_days, trialed_at = w.trialed_at, limits = w.limits::json
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bigint[],
     $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bytea[],
     $17::timestamptz[], $18::timestamptz[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bytea[],
     $23::bigint[], $24::bigint[], $25::timestamptz[], $26::timestamptz[], $27::text[], $28::timestamptz[],
-    $29::bigint[], $30::timestamptz[]
+    $29::bigint[], $30::timestamptz[], $31::text[]
 ) AS w (
     account_id, email, name, plan, status, overage, timezone, metadata, posted, held, debt, spent, open_holds,
     holds_opened, seq, head, last_reset, next_reset, due_at, created_at, recorded_at, profile_digest, allowance,
-    overused, ends_at, anchored_at, next_plan, next_plan_at, next_plan_days, trialed_at
+    overused, ends_at, anchored_at, next_plan, next_plan_at, next_plan_days, trialed_at,
+    limits
 )
 WHERE a.account_id = w.account_id;
 
@@ -148,17 +163,26 @@ UPDATE holds AS h SET
     overage = w.overage, on_expiry = w.on_expiry, actor = w.actor, description = w.description,
     metadata = w.metadata::json, idempotency_key = w.idempotency_key, expires_at = w.expires_at,
     created_at = w.created_at, settled_at = w.settled_at, settled_seq = w.settled_seq, settlement = w.settlement,
-    digest = w.digest
+    digest = w.digest, run = w.run, budget = w.budget, counted_at = w.counted_at
 FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::text[], $9::text[],
     $10::bigint[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::text[],
-    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bigint[], $23::bytea[], $24::bytea[]
+    $18::text[], $19::timestamptz[], $20::timestamptz[], $21::timestamptz[], $22::bigint[], $23::bytea[], $24::bytea[],
+    $25::text[], $26::bigint[], $27::timestamptz[]
 ) AS w (
     account_id, hold_id, state, amount, captured, measured, slices, skill, model, price_version, usage, member, overage,
     on_expiry, actor, description, metadata, idempotency_key, expires_at, created_at, settled_at, settled_seq,
-    settlement, digest
+    settlement, digest, run, budget, counted_at
 )
 WHERE h.account_id = w.account_id AND h.hold_id = w.hold_id;
+
+-- What a member may, or what its limits have counted.
+-- name: update_members
+UPDATE members AS m SET
+    status = w.status, created_at = w.created_at, limits = w.limits::json, digest = w.digest
+FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::bytea[])
+    AS w (account_id, member, status, created_at, limits, digest)
+WHERE m.account_id = w.account_id AND m.member = w.member;
 
 -- Added to the rows of this writer's own slot: nobody else waits for them. A rest that reaches one whole is carried over:
 -- it never overflows.

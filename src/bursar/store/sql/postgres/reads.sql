@@ -35,6 +35,29 @@ SELECT {hold} FROM holds
 WHERE account_id = $1::text AND ($2::text IS NULL OR state = $2::text) AND hold_id > coalesce($3::text, '')
 ORDER BY account_id, hold_id LIMIT $4::bigint;
 
+-- One account's runs, ended ones too, after a run id $2.
+-- name: list_runs
+SELECT {hold} FROM holds
+WHERE account_id = $1::text AND budget IS NOT NULL AND hold_id > coalesce($2::text, '')
+ORDER BY account_id, hold_id LIMIT $3::bigint;
+
+-- The runs in a run: a task's parts.
+-- name: list_inner_runs
+SELECT hold_id FROM holds WHERE account_id = $1::text AND run = $2::text AND budget IS NOT NULL ORDER BY hold_id;
+
+-- What the calls of a run came to so far, refunds taken off, and how many were charged.
+-- name: sum_run
+SELECT
+    coalesce(-sum(amount), 0)::bigint AS spent,
+    count(*) FILTER (WHERE type = 'CONSUMPTION') AS calls
+FROM transactions WHERE account_id = $1::text AND run = $2::text;
+
+-- The transactions of a run's calls, newest first, before a seq $3.
+-- name: list_run_transactions
+SELECT {transaction} FROM transactions
+WHERE account_id = $1::text AND run = $2::text AND seq < coalesce($3::bigint, 9223372036854775807)
+ORDER BY seq DESC LIMIT $4::bigint;
+
 -- One account's lots, spent ones too, after a lot id $2.
 -- name: list_lots
 SELECT {lot} FROM lots

@@ -58,15 +58,25 @@ CROSS JOIN transactions AS t
     ON t.account_id = json_extract(w.value, '$[0]') AND t.refund_of = json_extract(w.value, '$[1]')
 ORDER BY t.account_id, t.seq;
 
+-- What a run that ends has in flight.
+-- name: find_calls
+SELECT {hold} FROM holds WHERE account_id = ?1 AND run = ?2 AND state IN ('open', 'dispatched')
+ORDER BY account_id, hold_id;
+
+-- Who spends in a member's name, with the member's own limits.
+-- name: find_members
+SELECT {m.member} FROM json_each(?1) AS w
+CROSS JOIN members AS m ON m.account_id = json_extract(w.value, '$[0]') AND m.member = json_extract(w.value, '$[1]');
+
 -- Only what a charge changes.
 -- name: update_spent
-UPDATE accounts SET posted = ?2, spent = ?3, seq = ?4, head = ?5, recorded_at = ?6 WHERE account_id = ?1;
+UPDATE accounts SET posted = ?2, spent = ?3, seq = ?4, head = ?5, recorded_at = ?6, limits = ?7 WHERE account_id = ?1;
 
 -- What holds and debt change as well.
 -- name: update_balances
 UPDATE accounts SET
     posted = ?2, held = ?3, debt = ?4, spent = ?5, open_holds = ?6, holds_opened = ?7, seq = ?8, head = ?9,
-    recorded_at = ?10
+    recorded_at = ?10, limits = ?11
 WHERE account_id = ?1;
 
 -- The whole row: a profile, a status, a renewal.
@@ -76,7 +86,7 @@ UPDATE accounts SET
     debt = ?11, spent = ?12, open_holds = ?13, holds_opened = ?14, seq = ?15, head = ?16, last_reset = ?17,
     next_reset = ?18, due_at = ?19, created_at = ?20, recorded_at = ?21, profile_digest = ?22, allowance = ?23,
     overused = ?24, ends_at = ?25, anchored_at = ?26, next_plan = ?27, next_plan_at = ?28, next_plan_days = ?29,
-    trialed_at = ?30
+    trialed_at = ?30, limits = ?31
 WHERE account_id = ?1;
 
 -- Only what paying or pinning changes.
@@ -100,8 +110,12 @@ UPDATE holds SET
     state = ?3, amount = ?4, captured = ?5, measured = ?6, slices = ?7, skill = ?8, model = ?9, price_version = ?10,
     usage = ?11, member = ?12, overage = ?13, on_expiry = ?14, actor = ?15, description = ?16, metadata = ?17,
     idempotency_key = ?18, expires_at = ?19, created_at = ?20, settled_at = ?21, settled_seq = ?22, settlement = ?23,
-    digest = ?24
+    digest = ?24, run = ?25, budget = ?26, counted_at = ?27
 WHERE account_id = ?1 AND hold_id = ?2;
+
+-- What a member may, or what its limits have counted.
+-- name: update_members
+UPDATE members SET status = ?3, created_at = ?4, limits = ?5, digest = ?6 WHERE account_id = ?1 AND member = ?2;
 
 -- Added to the rows of this writer's own slot. A rest that reaches one whole is carried over: it never overflows.
 -- name: add_totals

@@ -35,6 +35,29 @@ SELECT {hold} FROM holds
 WHERE account_id = ?1 AND (?2 IS NULL OR state = ?2) AND hold_id > coalesce(?3, '')
 ORDER BY account_id, hold_id LIMIT ?4;
 
+-- One account's runs, ended ones too, after a run id ?2.
+-- name: list_runs
+SELECT {hold} FROM holds
+WHERE account_id = ?1 AND budget IS NOT NULL AND hold_id > coalesce(?2, '')
+ORDER BY account_id, hold_id LIMIT ?3;
+
+-- The runs in a run: a task's parts.
+-- name: list_inner_runs
+SELECT hold_id FROM holds WHERE account_id = ?1 AND run = ?2 AND budget IS NOT NULL ORDER BY hold_id;
+
+-- What the calls of a run came to so far, refunds taken off, and how many were charged.
+-- name: sum_run
+SELECT
+    coalesce(-sum(amount), 0) AS spent,
+    count(*) FILTER (WHERE type = 'CONSUMPTION') AS calls
+FROM transactions WHERE account_id = ?1 AND run = ?2;
+
+-- The transactions of a run's calls, newest first, before a seq ?3.
+-- name: list_run_transactions
+SELECT {transaction} FROM transactions
+WHERE account_id = ?1 AND run = ?2 AND seq < coalesce(?3, 9223372036854775807)
+ORDER BY seq DESC LIMIT ?4;
+
 -- One account's lots, spent ones too, after a lot id ?2.
 -- name: list_lots
 SELECT {lot} FROM lots

@@ -24,6 +24,11 @@ ORDER BY account_id, hold_id LIMIT ?3;
 SELECT {remembered} FROM idempotency_keys WHERE account_id = ?1 AND key > ?2
 ORDER BY account_id, key LIMIT ?3;
 
+-- One account's members after a member ?2.
+-- name: scan_members
+SELECT {member} FROM members WHERE account_id = ?1 AND member > ?2
+ORDER BY account_id, member LIMIT ?3;
+
 -- The totals of all slots together, to be compared with what the transactions say.
 -- name: scan_totals
 SELECT
@@ -83,3 +88,9 @@ ORDER BY h.account_id, h.hold_id LIMIT ?1;
 SELECT k.account_id, k.key FROM idempotency_keys AS k
 WHERE NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.account_id = k.account_id)
 ORDER BY k.account_id, k.key LIMIT ?1;
+
+-- Members whose account row is gone.
+-- name: orphan_members
+SELECT m.account_id, m.member FROM members AS m
+WHERE NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.account_id = m.account_id)
+ORDER BY m.account_id, m.member LIMIT ?1;
