@@ -161,3 +161,13 @@ def test_the_command_for_people_and_for_programs(tmp_path: Path) -> None:
     assert json.loads(shown[1].stdout)["figures"][0]["mismatches"] == 0
     assert shown[1].stderr == ""
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("kind", POSTGRES)
+async def test_everybody_renews_once_while_charges_come_in(
+    kind: str, new_url: NewUrl, make_options: MakeOptions
+) -> None:
+    results = await run_bench(make_options(new_url(kind), "renewals", due=250), say_nothing)
+    assert [figure.name for figure in results.figures] == ["renewals", "renewals_wait"]
+    check_figures(results.figures)
+    assert results.figures[0].title.startswith("250 ")

@@ -17,6 +17,7 @@ from bursar.bench.load import Step, charge, hold_and_capture, run_load
 from bursar.bench.naive import PostgresNaive, SqliteNaive
 from bursar.bench.options import Options
 from bursar.bench.place import PostgresPlace, postgres_place, sqlite_place
+from bursar.bench.renewals import renewal_figures
 from bursar.bench.results import Figure, Results, Round, compare, make_side
 from bursar.bench.web import http_figure, server_figures
 from bursar.collector import calm
@@ -34,8 +35,10 @@ Take = Callable[[], Awaitable[Round]]
 
 ENGINE: Final = ("uniform", "hot", "holds")
 WEB: Final = ("http", "server")
-NAMES: Final = (*ENGINE, "sqlite", *WEB, "depth")
-"""Every figure, in the order of the table; `depth` is measured when asked for."""
+ASKED: Final = ("depth", "renewals")
+"""What is measured only when asked for."""
+NAMES: Final = (*ENGINE, "sqlite", *WEB, *ASKED)
+"""Every figure, in the order of the table."""
 
 
 async def run_bench(options: Options, say: Say) -> Results:
@@ -73,7 +76,7 @@ def wants(options: Options, name: str) -> bool:
     """Whether a figure was asked for."""
     if options.only:
         return name in options.only
-    return name != "depth" or options.deep
+    return name not in ASKED or (name == "depth" and options.deep)
 
 
 async def _postgres_figures(options: Options, place: PostgresPlace, folder: Path, say: Say) -> AsyncIterator[Figure]:
@@ -86,6 +89,9 @@ async def _postgres_figures(options: Options, place: PostgresPlace, folder: Path
                 yield figure
     if wants(options, "depth"):
         yield await _depth(options, place, say)
+    if wants(options, "renewals"):
+        for figure in await renewal_figures(options, place, say):
+            yield figure
 
 
 async def _sqlite_figures(options: Options, folder: Path, say: Say) -> AsyncIterator[Figure]:

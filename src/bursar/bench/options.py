@@ -28,3 +28,5 @@ class Options(Struct, frozen=True, kw_only=True):
     deep: bool = False
     """Also measure with 2 million transactions stored, which takes minutes to fill."""
     deep_transactions: int = 2_000_000
+    due: int = 50_000
+    """How many accounts renew at one midnight."""

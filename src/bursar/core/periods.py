@@ -128,7 +128,9 @@ _KINDS: Final[dict[str, tuple[Callable[[_Wall, int], _Wall], _Wall]]] = {
 }
 
 
+@lru_cache(maxsize=4_096)
 def _period(kind: str, at: Instant, timezone: str, anchor_at: Instant | None) -> tuple[Instant, Instant]:
+    """Remembered: at midnight everybody asks for the same one."""
     if kind not in _KINDS:
         raise Invalid("period", f"must be one of {', '.join(_KINDS)}")
     step, anchor = _KINDS[kind]
