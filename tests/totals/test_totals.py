@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import bursar.store.migrate
 from bursar.core import commands
 from bursar.core.money import NANOS
 from bursar.credits import AsyncCredits
 from bursar.store.base import Store
-from bursar.store.migrate import expected_revision, revisions
+from bursar.store.migrate import expected_revision, revisions, statements
 from bursar.store.url import open_store
 from bursar.totals import COUNTED_SINCE, Repaired, read_tally, recount, repair
 from bursar.verify import verify
@@ -20,6 +22,8 @@ from tests.verify.history import running, write_history
 from tests.verify.tamper import opened
 
 NEWER = ("owed_credits", "owed_nanos", "costed", "costed_credits", "costed_nanos", "cost_usd", "cost_picos")
+ROWS = ("accounts", "lots", "holds", "transactions", "idempotency_keys", "skills", "prices", "plans")
+MIGRATIONS = Path(bursar.store.migrate.__file__).parent / "migrations" / "sql" / "sqlite"
 BEFORE = revisions()[revisions().index(COUNTED_SINCE) - 1]
 
 
@@ -89,18 +93,40 @@ async def test_it_is_made_good_while_others_write(either_url: str) -> None:
         assert await findings(engine.store) == []
 
 
+def age(path: Path) -> Path:
+    """Make the file one of the schema BEFORE, with the same rows; where they are whole from now on."""
+    whole = path.rename(path.with_name("whole.db"))
+    scripts = sorted(MIGRATIONS.glob("[0-9]*.sql"))
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        for script in scripts:
+            for statement in statements(script.read_text()) if script.name[:4] <= BEFORE else ():
+                file.execute(statement)
+        file.execute("CREATE TABLE bursar_version (version_num VARCHAR(32) NOT NULL)")
+        file.execute("INSERT INTO bursar_version VALUES (?)", [BEFORE])
+        file.execute("ATTACH ? AS whole", [str(whole)])
+        for table in (*ROWS, "totals"):
+            columns = ", ".join(row[1] for row in file.execute(f"PRAGMA main.table_info({table})"))
+            file.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM whole.{table}")
+    return whole
+
+
+def make_whole(path: Path, whole: Path) -> None:
+    """Put back what later migrations know of rows; the totals stay as they were counted."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        file.execute("ATTACH ? AS whole", [str(whole)])
+        for table in reversed(ROWS):
+            file.execute(f"DELETE FROM main.{table}")
+        for table in ROWS:
+            columns = ", ".join(row[1] for row in file.execute(f"PRAGMA main.table_info({table})"))
+            file.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM whole.{table}")
+
+
 @pytest.mark.parametrize("by_hand", [False, True])
 async def test_a_ledger_of_an_older_schema_is_counted_when_it_is_migrated(sqlite_url: str, by_hand: bool) -> None:
     """Opened by the library, or by `bursar migrate`."""
     await write_history(sqlite_url)
-    older = f"UPDATE bursar_version SET version_num = '{BEFORE}'"
-    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as file:
-        for table in ("paid_totals", "lot_totals"):
-            file.execute(f"DROP TABLE {table}")
-        file.execute("DROP INDEX totals_day")
-        for column in NEWER:
-            file.execute(f"ALTER TABLE totals DROP COLUMN {column}")
-        file.execute(older)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    whole = age(path)
     if by_hand:
         from typer.testing import CliRunner
 
@@ -114,6 +140,7 @@ async def test_a_ledger_of_an_older_schema_is_counted_when_it_is_migrated(sqlite
     else:
         async with AsyncCredits.open(sqlite_url, preset=None, migrate=True):
             pass
+    make_whole(path, whole)
     store = open_store(sqlite_url)
     await store.open()
     assert await findings(store) == []
