@@ -70,13 +70,16 @@ class Catalog:
         self.unit = "credits"
         self.default_plan: str | None = None
         self.unpublished: set[str] = set()
+        self.preset: str | None = None
+        """What the catalogue began with; None where it began with no preset."""
 
     async def load(self) -> Catalogue:
-        """Read everything, and what the first preset said of unit and default plan."""
+        """Read everything, and what the first preset was and said of unit and default plan."""
 
         async def work(tx: Tx) -> Catalogue:
             self.unit = await get_setting(tx, "unit") or self.unit
             self.default_plan = await get_setting(tx, "default_plan")
+            self.preset = await get_setting(tx, "preset")
             return await _read(tx)
 
         return self._keep(await self.store.read(work))

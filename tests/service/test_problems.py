@@ -18,7 +18,8 @@ from bursar.core.errors import (
     Overloaded,
 )
 from bursar.service import problems
-from bursar.service.contracts import shape
+from bursar.service.contracts import shapes
+from bursar.service.contracts.registry import CONTRACTS
 from bursar.service.problems import InvalidFields, Refusal, problem_of
 
 START_OF_2025 = 1_738_368_000_000_000
@@ -29,7 +30,9 @@ def all_refusals() -> Iterator[type[Refusal]]:
 
 
 def test_every_kind_has_a_status_in_every_face() -> None:
-    for table in (problems.STATUS, shape.STATUS):
+    tables = (shapes.AI_CREDITS_STATUS, shapes.SKILLS_STATUS, shapes.API_CALLS_STATUS)
+    assert len(tables) == len(CONTRACTS)
+    for table in (problems.STATUS, *tables):
         assert set(table) == set(Kind)
         assert all(400 <= status < 600 for status in table.values())
 
@@ -70,7 +73,8 @@ def test_what_may_be_tried_again_says_when(error: BursarError) -> None:
     names = [name for name, _ in problem_of(error).headers]
     assert problem_of(error).status == 503
     assert names == [b"retry-after"]
-    assert shape.refused(error)[1] == problem_of(error).headers
+    for contract in CONTRACTS:
+        assert contract.refuse(error).headers == problem_of(error).headers
 
 
 def test_each_field_is_named() -> None:
@@ -80,4 +84,4 @@ def test_each_field_is_named() -> None:
         {"field": "a", "reason": "is required"},
         {"field": "b.c", "reason": "must be more"},
     ]
-    assert shape.refused(InvalidFields(wrong))[0].message == "a: is required; b.c: must be more"
+    assert shapes.words(InvalidFields(wrong)) == "a: is required; b.c: must be more"

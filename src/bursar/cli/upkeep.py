@@ -22,11 +22,17 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where files are kept.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="What a new ledger begins with: ai-credits, skills, api-calls, or a TOML file's path."
+        ),
+    ] = None,
 ) -> None:
     """Serve the HTTP API until Ctrl-C. Every other setting comes from BURSAR_* or bursar.toml."""
     from bursar.service.server import serve as run
 
-    raise typer.Exit(run(session.settings(host=host, port=port, data_dir=data_dir)))
+    raise typer.Exit(run(session.settings(host=host, port=port, data_dir=data_dir, preset=preset)))
 
 
 def migrate(session: Session) -> None:

@@ -26,6 +26,11 @@ class Blocking(Generic[A_co]):
         self._twin = twin
 
 
+def twin(face: Blocking[A]) -> A:
+    """What is asynchronous below a blocking face."""
+    return face._twin  # noqa: SLF001 - its own module
+
+
 def blocking(
     method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Blocking[A], P], R]:

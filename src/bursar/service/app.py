@@ -12,7 +12,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import metadata
-from typing import Any, Final
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -42,8 +43,7 @@ from bursar.service.api.verbs import VERBS
 from bursar.service.attempts import Attempts
 from bursar.service.auth import Authenticator, Credentials
 from bursar.service.context import Context
-from bursar.service.contracts import ai_credits, oidc, session, sign_in
-from bursar.service.contracts.shape import Refused, refused
+from bursar.service.contracts.registry import CONTRACTS, SIGNING_IN, contract_of, find_contract
 from bursar.service.hot import HotRoutes, refusal_of, report
 from bursar.service.identity.fetching import Fetcher
 from bursar.service.identity.outside import EitherTokens, OutsideTokens
@@ -68,9 +68,6 @@ from bursar.service.tokens import Secrets, Tokens
 from bursar.service.wire import JSON, Gone, Receive, Scope, Send
 from bursar.settings import Settings
 from bursar.store.base import StoreError
-
-CONTRACT_PATHS: Final = ("/api/ai/", "/api/auth/", "/api/media/")
-"""Where refusals look as the published document shows them."""
 
 logger = logging.getLogger("bursar.service")
 
@@ -139,6 +136,7 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
             lanes=settings.lanes,
         )
     )
+    _warn_of_preset(settings, ledger.catalog.preset)
     provider = make_provider(settings)
     stack.push_async_callback(provider.close)
     fetcher = Fetcher(settings.identity_timeout_seconds)
@@ -174,6 +172,15 @@ async def _open(settings: Settings, stack: AsyncExitStack) -> Context:
     )
 
 
+def _warn_of_preset(settings: Settings, began_with: str | None) -> None:
+    """A preset fills an empty ledger only."""
+    wanted = Path(settings.preset).stem
+    if wanted != began_with:
+        facts = {"preset": wanted, "began_with": began_with}
+        began = began_with or "(none)"
+        logger.warning("this ledger began with the preset %s; %s changes nothing in it", began, wanted, extra=facts)
+
+
 def _make_api(app: App) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -187,8 +194,11 @@ def _make_api(app: App) -> FastAPI:
         api.include_router(module.router, prefix="/api/v1", responses=openapi.PROBLEMS)
     api.include_router(health.router, responses=openapi.PROBLEMS)
     api.include_router(health.router, prefix="/api/v1", include_in_schema=False)
-    for face in (sign_in, session, oidc, ai_credits):
-        api.include_router(face.router, responses=openapi.refusals(Refused))
+    for router in SIGNING_IN:
+        api.include_router(router, responses=openapi.refusals(contract_of(app.settings.preset).shape))
+    for contract in CONTRACTS:
+        for router in contract.routers:
+            api.include_router(router, responses=openapi.refusals(contract.shape))
     for refused_by in (BursarError, Refusal, StoreError):
         api.add_exception_handler(refused_by, _refuse)
     api.add_exception_handler(RequestValidationError, _refuse_query)
@@ -248,9 +258,12 @@ def _route_refusal(hot: HotRoutes, request: Request, error: Exception) -> Refusa
 
 def _answer(request: Request, error: BursarError | Refusal) -> Response:
     """A refusal, in the shape that belongs to the path."""
-    if request.scope["path"].startswith(CONTRACT_PATHS):
-        shown, headers = refused(error)
-        response = Response(ENCODER.encode(shown), shown.status_code, media_type=JSON.decode())
+    context: Context = request.app.state.context
+    contract = find_contract(request.scope["path"], context.credits.catalog.preset)
+    if contract is not None:
+        refused = contract.refuse(error)
+        headers = refused.headers
+        response = Response(ENCODER.encode(refused.body), refused.status, media_type=JSON.decode())
     else:
         problem = problem_of(error)
         headers = problem.headers

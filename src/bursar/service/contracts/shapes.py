@@ -1,0 +1,98 @@
+"""Refusals as each published document shows them: one table from kind to status for each, and a body.
+
+ai-credits     400 {"statusCode": 400, "message": "Insufficient AI credits. You have 3 credits, but need 5."}
+skills         402 {"error": "Insufficient credits"}
+api-calls      402 {"error": "Insufficient credits. Please contact support to add more credits to your account."}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from bursar.contracts import ai_credits, api_calls, skills
+from bursar.core.errors import BursarError, InsufficientCredits, Kind
+from bursar.service.problems import STATUS as STATUS_OF_KIND
+from bursar.service.problems import Headers, InvalidFields, Refusal, Unauthenticated, retry_headers
+
+Statuses: TypeAlias = dict[Kind, int]
+
+AI_CREDITS_STATUS: Final[Statuses] = {
+    Kind.INVALID: 400,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.INSUFFICIENT: 400,
+    Kind.DENIED: 403,
+    Kind.UNAVAILABLE: 503,
+}
+SKILLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400, Kind.DENIED: 402}
+API_CALLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400}
+"""What each kind of refusal is in each contract."""
+
+
+class StatusMessage(Struct, frozen=True, rename="camel"):
+    """The body of every refusal of `ai-credits`."""
+
+    status_code: int
+    message: str
+
+
+class ErrorOnly(Struct, frozen=True):
+    """The body of every refusal of `skills` and `api-calls`."""
+
+    error: str
+
+
+class Refused(Struct, frozen=True):
+    """A refusal, ready to be sent."""
+
+    status: int
+    body: Struct
+    headers: Headers
+
+
+Refuse: TypeAlias = Callable[[BursarError | Refusal], Refused]
+
+
+def ai_credits_refusal(error: BursarError | Refusal) -> Refused:
+    """`{statusCode, message}`."""
+    text = ai_credits.insufficient_message(error) if isinstance(error, InsufficientCredits) else words(error)
+    status = status_of(error, AI_CREDITS_STATUS)
+    return Refused(status, StatusMessage(status, text), headers_of(error))
+
+
+def skills_refusal(error: BursarError | Refusal) -> Refused:
+    """`{error}`: what `charge_user` refuses is a 402."""
+    status = status_of(error, SKILLS_STATUS)
+    text = skills.refusal_text(error) if isinstance(error, BursarError) and status == 402 else words(error)
+    return Refused(status, ErrorOnly(text), headers_of(error))
+
+
+def api_calls_refusal(error: BursarError | Refusal) -> Refused:
+    """`{error}`."""
+    text = api_calls.INSUFFICIENT if isinstance(error, InsufficientCredits) else words(error)
+    return Refused(status_of(error, API_CALLS_STATUS), ErrorOnly(text), headers_of(error))
+
+
+def status_of(error: BursarError | Refusal, table: Statuses) -> int:
+    """By its kind; what only HTTP can refuse has a status of its own."""
+    return table[error.kind] if isinstance(error, BursarError) else error.status
+
+
+def headers_of(error: BursarError | Refusal) -> Headers:
+    """What goes with it."""
+    return retry_headers(error) if isinstance(error, BursarError) else error.headers
+
+
+def words(error: BursarError | Refusal) -> str:
+    """What a person reads."""
+    if isinstance(error, Unauthenticated):
+        return HTTPStatus.UNAUTHORIZED.phrase
+    if isinstance(error, Refusal):
+        return error.detail
+    if isinstance(error, InvalidFields):
+        return "; ".join(f"{wrong.field}: {wrong.reason}" for wrong in error.errors)
+    return str(error).encode("utf-8", "replace").decode()
