@@ -25,6 +25,14 @@ def test_ai_credits_is_what_its_document_says() -> None:
     assert costs == {"TEXT_GENERATION": NANOS, "IMAGE_GENERATION": 5 * NANOS}
 
 
+def test_the_other_systems_are_what_their_documents_say() -> None:
+    skills, api_calls = load_preset("skills"), load_preset("api-calls")
+    assert (skills.default_plan, skills.skills) == ("free", ())
+    assert [(plan.allowance, plan.period) for plan in skills.plans] == [(0, "none")]
+    assert api_calls.default_plan == "Basic"
+    assert [(plan.allowance, plan.period) for plan in api_calls.plans] == [(5_000 * NANOS, "none")]
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_can_be_read(name: str) -> None:
     preset = load_preset(name)

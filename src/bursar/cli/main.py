@@ -13,6 +13,7 @@ import typer
 
 from bursar.cli import (
     accounts,
+    backfill,
     bench,
     keys,
     limits,
@@ -48,6 +49,7 @@ command(app, "release")(spending.release)
 command(app, "refund")(spending.refund)
 command(app, "history")(spending.history)
 command(app, "set")(accounts.set_credits)
+command(app, "backfill")(backfill.backfill)
 app.add_typer(skills.app, name="skills")
 app.add_typer(models.app, name="models")
 app.add_typer(plans.app, name="plans")
