@@ -26,11 +26,20 @@ def test_ai_credits_is_what_its_document_says() -> None:
 
 
 def test_the_other_systems_are_what_their_documents_say() -> None:
-    skills, api_calls = load_preset("skills"), load_preset("api-calls")
+    skills, api_calls, tokens = load_preset("skills"), load_preset("api-calls"), load_preset("tokens")
     assert (skills.default_plan, skills.skills) == ("free", ())
     assert [(plan.allowance, plan.period) for plan in skills.plans] == [(0, "none")]
     assert api_calls.default_plan == "Basic"
     assert [(plan.allowance, plan.period) for plan in api_calls.plans] == [(5_000 * NANOS, "none")]
+    assert tokens.default_plan == "free"
+    credits = {plan.name: (plan.allowance // NANOS, plan.period, plan.after) for plan in tokens.plans}
+    assert credits["free"] == (5, "none", None)
+    assert credits["pro"] == (100, "none", "free")
+    assert {skill.name: skill.price.flat for skill in tokens.skills} == {
+        "CODE_GENERATION": NANOS,
+        "CODE_REVIEW": NANOS,
+        "MONTHLY_TOKEN_RESET": 0,
+    }
 
 
 @pytest.mark.parametrize("name", preset_names())

@@ -89,6 +89,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The model that writes texts."""
     image_model: str = "gpt-image-1"
     """The model that draws pictures."""
+    tokens_per_credit: Annotated[int, Meta(ge=1, le=1_000_000)] = 2_000
+    """How many tokens a credit is shown as, in the `tokens` contract."""
     provider_timeout_seconds: Seconds = 60.0
     """How long one generation may take before it fails and nothing is charged."""
     secrets: str | None = None

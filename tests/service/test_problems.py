@@ -21,6 +21,7 @@ from bursar.service import problems
 from bursar.service.contracts import shapes
 from bursar.service.contracts.registry import CONTRACTS
 from bursar.service.problems import InvalidFields, Refusal, problem_of
+from bursar.settings import Settings
 
 START_OF_2025 = 1_738_368_000_000_000
 
@@ -30,7 +31,7 @@ def all_refusals() -> Iterator[type[Refusal]]:
 
 
 def test_every_kind_has_a_status_in_every_face() -> None:
-    tables = (shapes.AI_CREDITS_STATUS, shapes.SKILLS_STATUS, shapes.API_CALLS_STATUS)
+    tables = (shapes.AI_CREDITS_STATUS, shapes.SKILLS_STATUS, shapes.API_CALLS_STATUS, shapes.TOKENS_STATUS)
     assert len(tables) == len(CONTRACTS)
     for table in (problems.STATUS, *tables):
         assert set(table) == set(Kind)
@@ -74,7 +75,7 @@ def test_what_may_be_tried_again_says_when(error: BursarError) -> None:
     assert problem_of(error).status == 503
     assert names == [b"retry-after"]
     for contract in CONTRACTS:
-        assert contract.refuse(error).headers == problem_of(error).headers
+        assert contract.refuse(error, Settings()).headers == problem_of(error).headers
 
 
 def test_each_field_is_named() -> None:

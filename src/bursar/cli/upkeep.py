@@ -25,7 +25,8 @@ def serve(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="What a new ledger begins with: ai-credits, skills, api-calls, or a TOML file's path."
+            metavar="NAME",
+            help="What a new ledger begins with: ai-credits, skills, api-calls, tokens, or a TOML file's path.",
         ),
     ] = None,
 ) -> None:

@@ -261,7 +261,7 @@ def _answer(request: Request, error: BursarError | Refusal) -> Response:
     context: Context = request.app.state.context
     contract = find_contract(request.scope["path"], context.credits.catalog.preset)
     if contract is not None:
-        refused = contract.refuse(error)
+        refused = contract.refuse(error, context.settings)
         headers = refused.headers
         response = Response(ENCODER.encode(refused.body), refused.status, media_type=JSON.decode())
     else:

@@ -38,6 +38,11 @@ class Medium(Struct, frozen=True):
     content_type: str
     content: bytes
     created_at: Instant
+    replaces: bool = False
+    """No column: whether it takes the place of what was kept under its id."""
+
+
+COLUMNS: Final = Medium.__struct_fields__[:-1]
 
 
 class Media:
@@ -52,7 +57,8 @@ class Media:
 
         async def insert(tx: Tx) -> None:
             for medium in made:
-                await tx.execute("insert_media", *(getattr(medium, name) for name in medium.__struct_fields__))
+                statement = "put_media" if medium.replaces else "insert_media"
+                await tx.execute(statement, *(getattr(medium, name) for name in COLUMNS))
 
         for medium in made:
             if medium.content_type == PNG:
@@ -89,3 +95,8 @@ def picture(medium_id: str, account: str, content: bytes) -> Medium:
 def answer(medium_id: str, account: str, content: bytes) -> Medium:
     """What a request was answered, so that a repeat of it is answered the same."""
     return Medium(medium_id, account, JSON, content, clock.now())
+
+
+def newest(medium_id: str, account: str, content: bytes) -> Medium:
+    """The same, in the place of what was answered before."""
+    return Medium(medium_id, account, JSON, content, clock.now(), replaces=True)

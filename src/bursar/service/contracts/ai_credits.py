@@ -8,7 +8,7 @@ import logging
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from msgspec import Meta, Struct
 
 from bursar import entropy
@@ -17,11 +17,13 @@ from bursar.contracts import ai_credits
 from bursar.contracts.ai_credits import IMAGE_GENERATION, TEXT_GENERATION
 from bursar.core import text
 from bursar.core.errors import Invalid
+from bursar.core.money import to_number
 from bursar.core.periods import format_millis, from_datetime
-from bursar.service.auth import Caller, Permission, Role, require
+from bursar.service.auth import Caller, Permission, Role
 from bursar.service.context import Context, Here
 from bursar.service.contracts.generation import Generated, Made, generate
 from bursar.service.contracts.generation import Request as Generation
+from bursar.service.contracts.users import User, user_of
 from bursar.service.depends import Cursor, IdempotencyKey, Json, Limit, May, answer, answers
 from bursar.service.media import picture
 from bursar.service.problems import Forbidden
@@ -36,8 +38,6 @@ logger = logging.getLogger("bursar.ai_credits")
 
 Prompt = Annotated[str, Meta(min_length=1, max_length=LONGEST_PROMPT)]
 Side = Annotated[int, Meta(ge=64, le=2_048)]
-
-User = Annotated[str | None, Query(alias="account", description="Whose, for keys that are bound to no account")]
 
 
 class TextBody(Body, kw_only=True):
@@ -95,13 +95,13 @@ class History(Struct, frozen=True):
 @router.get("/ai/credits", **answers(ai_credits.Balance))
 async def get_credits(here: Here, caller: Annotated[Caller, May(Permission.READ)], account: User = None) -> Response:
     """What is left."""
-    return answer(await ai_credits.get_balance(here.credits, _user(caller, Permission.READ, account)))
+    return answer(await ai_credits.get_balance(here.credits, user_of(caller, Permission.READ, account)))
 
 
 @router.get("/ai/credits/stats", **answers(ai_credits.Stats))
 async def get_stats(here: Here, caller: Annotated[Caller, May(Permission.READ)], account: User = None) -> Response:
     """What was used."""
-    return answer(await ai_credits.get_stats(here.credits, _user(caller, Permission.READ, account)))
+    return answer(await ai_credits.get_stats(here.credits, user_of(caller, Permission.READ, account)))
 
 
 @router.get("/ai/credits/history", **answers(History))
@@ -113,7 +113,7 @@ async def get_history(
     limit: Limit = 100,
 ) -> Response:
     """What happened."""
-    user = _user(caller, Permission.READ, account)
+    user = user_of(caller, Permission.READ, account)
     page = await here.credits.history(user, cursor=cursor, limit=limit)
     return answer(History([_event(receipt) for receipt in page.data], page.next_cursor))
 
@@ -123,7 +123,7 @@ async def reset_credits(
     here: Here, caller: Annotated[Caller, May(Permission.GENERATE)], account: User = None
 ) -> Response:
     """Start the month afresh (testing)."""
-    user = _user(caller, Permission.GENERATE, account)
+    user = user_of(caller, Permission.GENERATE, account)
     if caller.role is not Role.ADMIN and not here.settings.dev:
         raise Forbidden("Credits are reset by an administrator, or by anyone where BURSAR_DEV=1.")
     return answer(await ai_credits.reset(here.credits, user, caller.actor))
@@ -140,7 +140,7 @@ async def generate_text(
     """Three texts."""
     _check_prompt(body.prompt)
     text.check_name("tone", body.tone)
-    user = _user(caller, Permission.GENERATE, account)
+    user = user_of(caller, Permission.GENERATE, account)
 
     async def make(generation_id: str) -> Made:
         variants = await here.provider.write(body.prompt, body.tone, body.length)
@@ -149,7 +149,8 @@ async def generate_text(
     content = ("text", body.prompt, body.tone, body.length)
     generated = await generate(here, Generation(user, TEXT_GENERATION, caller, key, content), make)
     if not generated.replayed:
-        generation_id = generated.body["generation_id"]
+        _log_deduction(user, TEXT_GENERATION, generated)
+        generation_id = generated.shown["generation_id"]
         line = ai_credits.text_completed_line(generation_id, generated.left)
         logger.info("%s", line, extra={"user": user, "generation": generation_id})
     return _generated(here, generated)
@@ -165,7 +166,7 @@ async def generate_image(
 ) -> Response:
     """One picture."""
     _check_prompt(body.prompt)
-    user = _user(caller, Permission.GENERATE, account)
+    user = user_of(caller, Permission.GENERATE, account)
 
     async def make(generation_id: str) -> Made:
         content = await here.provider.draw(body.prompt, body.width, body.height)
@@ -181,7 +182,8 @@ async def generate_image(
     content = ("image", body.prompt, body.width, body.height)
     generated = await generate(here, Generation(user, IMAGE_GENERATION, caller, key, content), make)
     if not generated.replayed:
-        ids = generated.body["generation_id"], generated.body["image_id"]
+        _log_deduction(user, IMAGE_GENERATION, generated)
+        ids = generated.shown["generation_id"], generated.shown["image_id"]
         line = ai_credits.image_completed_line(*ids, generated.left)
         logger.info("%s", line, extra={"user": user, "generation": ids[0], "media": ids[1]})
     return _generated(here, generated)
@@ -192,20 +194,16 @@ async def get_media(
     caller: Annotated[Caller, May(Permission.READ)], media: str, here: Here, account: User = None
 ) -> Response:
     """A picture, to its owner."""
-    user = _user(caller, Permission.READ, account)
+    user = user_of(caller, Permission.READ, account)
     found = await here.media.get_picture(user, segment("media", media))
     headers = {"Cache-Control": CACHE, "X-Content-Type-Options": "nosniff"}
     return Response(found.content, media_type=found.content_type, headers=headers)
 
 
-def _user(caller: Caller, permission: Permission, account: str | None) -> str:
-    """Whose credits: the caller's own, or those that a key without an account names."""
-    if caller.account is None and account is None:
-        raise Invalid("account", "is needed in the query: this key is bound to no account")
-    user = account or caller.account or ""
-    text.check_id("account", user)
-    require(caller, permission, user)
-    return user
+def _log_deduction(user: str, skill: str, generated: Generated) -> None:
+    facts = {"user": user, "skill": skill, "transaction": generated.paid.id}
+    line = ai_credits.deducted_line(user, skill, -generated.paid.amount, generated.left)
+    logger.info("%s", line, extra=facts)
 
 
 def _check_prompt(prompt: str) -> None:
@@ -216,7 +214,8 @@ def _check_prompt(prompt: str) -> None:
 
 
 def _generated(here: Context, generated: Generated) -> Response:
-    response = answer(generated.body, 201, replayed=generated.replayed)
+    body = {**generated.shown, "credits_remaining": to_number(generated.left)}
+    response = answer(body, 201, replayed=generated.replayed)
     response.headers["X-Bursar-Provider"] = here.provider.name
     return response
 

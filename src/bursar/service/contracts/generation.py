@@ -20,12 +20,11 @@ from msgspec import Struct
 
 from bursar import entropy
 from bursar.answers import ENCODER
-from bursar.contracts.ai_credits import deducted_line
 from bursar.core import text
 from bursar.core.commands import Capture, PlaceHold, Release
 from bursar.core.errors import BursarError, Conflict, IdempotencyConflict
 from bursar.core.model import Hold, HoldState, OnExpiry, Transaction
-from bursar.core.money import Nanos, to_number
+from bursar.core.money import Nanos
 from bursar.service.auth import Caller
 from bursar.service.context import Context
 from bursar.service.media import Medium, answer
@@ -37,7 +36,7 @@ GRACE_SECONDS: Final = 60
 MAX_ATTEMPTS: Final = 20
 ENDED_FREE: Final = frozenset((HoldState.RELEASED, HoldState.EXPIRED))
 
-logger = logging.getLogger("bursar.ai_credits")
+logger = logging.getLogger("bursar.generation")
 
 
 class StillGenerating(Conflict):
@@ -63,18 +62,23 @@ class Request(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """What came of it: the answer, but for the credits that remain, and what is to be kept."""
+    """What came of it: the answer, but for what it cost and left, and what is to be kept beside it."""
 
     shown: dict[str, Any]
     media: tuple[Medium, ...] = ()
 
 
 class Generated(Struct, frozen=True):
-    """The whole answer; `replayed` where it was made, and paid for, before."""
+    """The answer and what paid for it; `replayed` where it was made, and paid for, before."""
 
-    body: dict[str, Any]
-    left: Nanos
+    shown: dict[str, Any]
+    paid: Transaction
     replayed: bool
+
+    @property
+    def left(self) -> Nanos:
+        """What could be spent right after."""
+        return self.paid.available_after
 
 
 Make = Callable[[str], Awaitable[Made]]
@@ -99,8 +103,7 @@ async def generate(here: Context, request: Request, make: Make) -> Generated:
         raise
     if captured.transaction is None:
         raise RuntimeError("a capture made no transaction")
-    _log(request, captured.transaction)
-    return _generated(made.shown, captured.transaction, replayed=False)
+    return Generated(made.shown, captured.transaction, replayed=False)
 
 
 async def _place(here: Context, request: Request) -> tuple[Hold, bool]:
@@ -148,7 +151,7 @@ async def _again(here: Context, hold: Hold, generation_id: str) -> Generated:
     paid = await here.credits.store.read(find)
     if kept is None or not paid:
         raise TriedTooOften
-    return _generated(msgspec.json.decode(kept.content), paid[0], replayed=True)
+    return Generated(msgspec.json.decode(kept.content), paid[0], replayed=True)
 
 
 async def _release(here: Context, request: Request, hold: Hold) -> None:
@@ -157,17 +160,6 @@ async def _release(here: Context, request: Request, hold: Hold) -> None:
     except BursarError as error:
         # It expires by itself, for nothing.
         logger.warning("the hold %s could not be released: %s", hold.hold_id, error, extra={"hold": hold.hold_id})
-
-
-def _generated(shown: dict[str, Any], paid: Transaction, *, replayed: bool) -> Generated:
-    left = paid.available_after
-    return Generated({**shown, "credits_remaining": to_number(left)}, left, replayed)
-
-
-def _log(request: Request, paid: Transaction) -> None:
-    facts = {"user": request.account, "skill": request.skill, "transaction": paid.id}
-    line = deducted_line(request.account, request.skill, -paid.amount, paid.available_after)
-    logger.info("%s", line, extra=facts)
 
 
 def _stamp(request: Request) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from typing import Final
 from fastapi import APIRouter
 from msgspec import Struct
 
-from bursar.service.contracts import ai_credits, oidc, session, sign_in
+from bursar.contracts.tokens import Refused as TokensRefused
+from bursar.service.contracts import ai_credits, oidc, session, sign_in, tokens
 from bursar.service.contracts.shapes import (
     ErrorOnly,
     Refuse,
@@ -19,6 +20,7 @@ from bursar.service.contracts.shapes import (
     ai_credits_refusal,
     api_calls_refusal,
     skills_refusal,
+    tokens_refusal,
 )
 
 
@@ -40,6 +42,9 @@ CONTRACTS: Final = (
     AI_CREDITS,
     Contract("skills", skills_refusal, ErrorOnly),
     Contract("api-calls", api_calls_refusal, ErrorOnly),
+    Contract(
+        "tokens", tokens_refusal, TokensRefused, (tokens.router,), ("/api/user/", "/api/projects/", "/api/review/")
+    ),
 )
 
 SIGNING_IN: Final = (sign_in.router, session.router, oidc.router)

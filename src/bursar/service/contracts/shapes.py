@@ -13,10 +13,11 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from bursar.contracts import ai_credits, api_calls, skills
+from bursar.contracts import ai_credits, api_calls, skills, tokens
 from bursar.core.errors import BursarError, InsufficientCredits, Kind
 from bursar.service.problems import STATUS as STATUS_OF_KIND
 from bursar.service.problems import Headers, InvalidFields, Refusal, Unauthenticated, retry_headers
+from bursar.settings import Settings
 
 Statuses: TypeAlias = dict[Kind, int]
 
@@ -30,6 +31,7 @@ AI_CREDITS_STATUS: Final[Statuses] = {
 }
 SKILLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400, Kind.DENIED: 402}
 API_CALLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400}
+TOKENS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400, Kind.INSUFFICIENT: tokens.STATUS}
 """What each kind of refusal is in each contract."""
 
 
@@ -54,27 +56,35 @@ class Refused(Struct, frozen=True):
     headers: Headers
 
 
-Refuse: TypeAlias = Callable[[BursarError | Refusal], Refused]
+Refuse: TypeAlias = Callable[[BursarError | Refusal, Settings], Refused]
 
 
-def ai_credits_refusal(error: BursarError | Refusal) -> Refused:
+def ai_credits_refusal(error: BursarError | Refusal, _: Settings) -> Refused:
     """`{statusCode, message}`."""
     text = ai_credits.insufficient_message(error) if isinstance(error, InsufficientCredits) else words(error)
     status = status_of(error, AI_CREDITS_STATUS)
     return Refused(status, StatusMessage(status, text), headers_of(error))
 
 
-def skills_refusal(error: BursarError | Refusal) -> Refused:
+def skills_refusal(error: BursarError | Refusal, _: Settings) -> Refused:
     """`{error}`: what `charge_user` refuses is a 402."""
     status = status_of(error, SKILLS_STATUS)
     text = skills.refusal_text(error) if isinstance(error, BursarError) and status == 402 else words(error)
     return Refused(status, ErrorOnly(text), headers_of(error))
 
 
-def api_calls_refusal(error: BursarError | Refusal) -> Refused:
+def api_calls_refusal(error: BursarError | Refusal, _: Settings) -> Refused:
     """`{error}`."""
     text = api_calls.INSUFFICIENT if isinstance(error, InsufficientCredits) else words(error)
     return Refused(status_of(error, API_CALLS_STATUS), ErrorOnly(text), headers_of(error))
+
+
+def tokens_refusal(error: BursarError | Refusal, settings: Settings) -> Refused:
+    """`{error, detail, status}`."""
+    status = status_of(error, TOKENS_STATUS)
+    if isinstance(error, InsufficientCredits):
+        return Refused(status, tokens.insufficient(error, settings.tokens_per_credit), [])
+    return Refused(status, tokens.Refused(HTTPStatus(status).phrase, words(error), status), headers_of(error))
 
 
 def status_of(error: BursarError | Refusal, table: Statuses) -> int:

@@ -19,4 +19,7 @@ class Provider(Protocol):
     async def draw(self, prompt: str, width: int, height: int) -> bytes:
         """One PNG of exactly that size. Raises `ProviderFailed`."""
 
+    async def reply(self, instruction: str, prompt: str) -> str:
+        """One text that does what the instruction says. Raises `ProviderFailed`."""
+
     async def close(self) -> None: ...

@@ -95,6 +95,12 @@ class OpenAI:
             raise ProviderFailed("The provider answered without a picture.")
         return await asyncio.to_thread(_to_png, pictures[0].b64_json, width, height)
 
+    async def reply(self, instruction: str, prompt: str) -> str:
+        texts = await self._ask(instruction, prompt, 1)
+        if not texts:
+            raise ProviderFailed("The provider answered without a text.")
+        return texts[0]
+
     async def close(self) -> None:
         await self._client.aclose()
 
@@ -102,6 +108,9 @@ class OpenAI:
         instruction = (
             f"Write {WORDS.get(length, length)} in a {tone} tone about what the user asks for. Only the text itself."
         )
+        return await self._ask(instruction, prompt, count)
+
+    async def _ask(self, instruction: str, prompt: str, count: int) -> list[str]:
         request = {
             "model": self._settings.text_model,
             "n": count,

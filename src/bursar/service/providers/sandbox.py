@@ -77,6 +77,13 @@ class Sandbox:
     async def draw(self, prompt: str, width: int, height: int) -> bytes:
         return await asyncio.to_thread(_draw, prompt, width, height)
 
+    async def reply(self, instruction: str, prompt: str) -> str:
+        topic = " ".join(prompt.split())[:LONGEST_QUOTE]
+        seed = _seed(instruction, prompt)
+        start = seed[0]
+        body = [MIDDLES[(start + i) % len(MIDDLES)] for i in range(SENTENCES["long"])]
+        return "\n".join([f"{instruction} ({topic})", *body, NOTICE])
+
     async def close(self) -> None:
         """Nothing is open."""
 

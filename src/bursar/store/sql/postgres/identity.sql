@@ -74,6 +74,12 @@ UPDATE api_keys SET revoked_at = $2::timestamptz WHERE account_id = $1::text AND
 INSERT INTO media (id, account_id, content_type, content, created_at)
 VALUES ($1::text, $2::text, $3::text, $4::bytea, $5::timestamptz);
 
+-- The newest of a kind, which takes the place of the one before.
+-- name: put_media
+INSERT INTO media (id, account_id, content_type, content, created_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (id) DO UPDATE SET content = excluded.content, created_at = excluded.created_at;
+
 -- One picture.
 -- name: find_media
 SELECT id, account_id, content_type, content, created_at FROM media WHERE id = $1::text;

@@ -74,6 +74,12 @@ UPDATE api_keys SET revoked_at = ?2 WHERE account_id = ?1 AND revoked_at IS NULL
 INSERT INTO media (id, account_id, content_type, content, created_at)
 VALUES (?1, ?2, ?3, ?4, ?5);
 
+-- The newest of a kind, which takes the place of the one before.
+-- name: put_media
+INSERT INTO media (id, account_id, content_type, content, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5)
+ON CONFLICT (id) DO UPDATE SET content = excluded.content, created_at = excluded.created_at;
+
 -- One picture.
 -- name: find_media
 SELECT id, account_id, content_type, content, created_at FROM media WHERE id = ?1;
