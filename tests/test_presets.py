@@ -42,6 +42,12 @@ def test_the_other_systems_are_what_their_documents_say() -> None:
     }
 
 
+def test_a_dollar_is_a_dollar() -> None:
+    usd = load_preset("usd")
+    assert (usd.unit, usd.usd_per_credit, usd.model_markup, usd.skills) == ("USD", "1", "1", ())
+    assert [(plan.allowance, plan.period) for plan in usd.plans] == [(10 * NANOS, "none")]
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_can_be_read(name: str) -> None:
     preset = load_preset(name)

@@ -31,7 +31,8 @@ def all_refusals() -> Iterator[type[Refusal]]:
 
 
 def test_every_kind_has_a_status_in_every_face() -> None:
-    tables = (shapes.AI_CREDITS_STATUS, shapes.SKILLS_STATUS, shapes.API_CALLS_STATUS, shapes.TOKENS_STATUS)
+    names = ("AI_CREDITS", "SKILLS", "API_CALLS", "TOKENS", "USD")
+    tables = [getattr(shapes, f"{name}_STATUS") for name in names]
     assert len(tables) == len(CONTRACTS)
     for table in (problems.STATUS, *tables):
         assert set(table) == set(Kind)

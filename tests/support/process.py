@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,6 +43,7 @@ class BursarServer:
         data_dir: Path,
         port: int | None = None,
         environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         """`environment` is added to what the other arguments set; no BURSAR_ variable of the tests' own
         environment reaches the server."""
@@ -50,6 +51,7 @@ class BursarServer:
         self.data_dir = data_dir
         self.port = port
         self._environment = dict(environment or {})
+        self._arguments = list(arguments)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -94,7 +96,7 @@ class BursarServer:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "bursar", "serve"],
+                [sys.executable, "-m", "bursar", "serve", *self._arguments],
                 cwd=REPOSITORY,
                 env=self._variables(self.port),
                 stdin=subprocess.DEVNULL,

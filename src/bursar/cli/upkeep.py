@@ -26,7 +26,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What a new ledger begins with: ai-credits, skills, api-calls, tokens, or a TOML file's path.",
+            help="What a new ledger begins with: ai-credits, skills, api-calls, tokens, usd, or a TOML file's path.",
         ),
     ] = None,
 ) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Response
 from msgspec import Meta, Struct
@@ -17,6 +17,7 @@ from bursar.contracts import ai_credits
 from bursar.contracts.ai_credits import IMAGE_GENERATION, TEXT_GENERATION
 from bursar.core import text
 from bursar.core.errors import Invalid
+from bursar.core.model import Usage
 from bursar.core.money import to_number
 from bursar.core.periods import format_millis, from_datetime
 from bursar.service.auth import Caller, Permission, Role
@@ -27,9 +28,13 @@ from bursar.service.contracts.users import User, user_of
 from bursar.service.depends import Cursor, IdempotencyKey, Json, Limit, May, answer, answers
 from bursar.service.media import picture
 from bursar.service.problems import Forbidden
+from bursar.service.providers.base import Measured
 from bursar.service.wire import Body, segment
 
 LONGEST_PROMPT: Final = 4_000
+BY_MODEL: Final = "usd"
+"""The preset under which a generation is priced by its model."""
+
 CACHE: Final = "private, max-age=31536000, immutable"
 
 router = APIRouter(prefix="/api", tags=["ai-credits"])
@@ -142,12 +147,15 @@ async def generate_text(
     text.check_name("tone", body.tone)
     user = user_of(caller, Permission.GENERATE, account)
 
+    call = here.provider.text_call(body.prompt, body.tone, body.length) if is_by_model(here) else None
+    measuring: dict[str, Any] = {} if call is None else {"measured": Measured()}
+
     async def make(generation_id: str) -> Made:
-        variants = await here.provider.write(body.prompt, body.tone, body.length)
-        return Made({"variants": variants, "generation_id": generation_id})
+        variants = await here.provider.write(body.prompt, body.tone, body.length, **measuring)
+        return Made({"variants": variants, "generation_id": generation_id}, usage=_usage(measuring))
 
     content = ("text", body.prompt, body.tone, body.length)
-    generated = await generate(here, Generation(user, TEXT_GENERATION, caller, key, content), make)
+    generated = await generate(here, Generation(user, TEXT_GENERATION, caller, key, content, call), make)
     if not generated.replayed:
         _log_deduction(user, TEXT_GENERATION, generated)
         generation_id = generated.shown["generation_id"]
@@ -168,8 +176,11 @@ async def generate_image(
     _check_prompt(body.prompt)
     user = user_of(caller, Permission.GENERATE, account)
 
+    call = here.provider.picture_call(body.prompt, body.width, body.height) if is_by_model(here) else None
+    measuring: dict[str, Any] = {} if call is None else {"measured": Measured()}
+
     async def make(generation_id: str) -> Made:
-        content = await here.provider.draw(body.prompt, body.width, body.height)
+        content = await here.provider.draw(body.prompt, body.width, body.height, **measuring)
         media_id = entropy.unique_id()
         shown = {
             "status": "completed",
@@ -177,10 +188,10 @@ async def generate_image(
             "image_id": media_id,
             "image_url": f"/api/media/{media_id}",
         }
-        return Made(shown, (picture(media_id, user, content),))
+        return Made(shown, (picture(media_id, user, content),), _usage(measuring))
 
     content = ("image", body.prompt, body.width, body.height)
-    generated = await generate(here, Generation(user, IMAGE_GENERATION, caller, key, content), make)
+    generated = await generate(here, Generation(user, IMAGE_GENERATION, caller, key, content, call), make)
     if not generated.replayed:
         _log_deduction(user, IMAGE_GENERATION, generated)
         ids = generated.shown["generation_id"], generated.shown["image_id"]
@@ -198,6 +209,16 @@ async def get_media(
     found = await here.media.get_picture(user, segment("media", media))
     headers = {"Cache-Control": CACHE, "X-Content-Type-Options": "nosniff"}
     return Response(found.content, media_type=found.content_type, headers=headers)
+
+
+def is_by_model(here: Context) -> bool:
+    """Whether a generation costs what its model takes, not what a skill does."""
+    return here.credits.catalog.preset == BY_MODEL
+
+
+def _usage(measuring: dict[str, Any]) -> Usage | None:
+    measured: Measured | None = measuring.get("measured")
+    return None if measured is None else measured.usage
 
 
 def _log_deduction(user: str, skill: str, generated: Generated) -> None:

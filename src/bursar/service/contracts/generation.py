@@ -23,11 +23,12 @@ from bursar.answers import ENCODER
 from bursar.core import text
 from bursar.core.commands import Capture, PlaceHold, Release
 from bursar.core.errors import BursarError, Conflict, IdempotencyConflict
-from bursar.core.model import Hold, HoldState, OnExpiry, Transaction
+from bursar.core.model import Hold, HoldState, OnExpiry, Transaction, Usage
 from bursar.core.money import Nanos
 from bursar.service.auth import Caller
 from bursar.service.context import Context
 from bursar.service.media import Medium, answer
+from bursar.service.providers.base import Call
 from bursar.store.base import Tx
 
 GRACE_SECONDS: Final = 60
@@ -52,13 +53,17 @@ class TriedTooOften(Conflict):
 
 
 class Request(Struct, frozen=True):
-    """What is to be generated, and for whom; `content` is what makes a repeat the same request."""
+    """What is to be generated, and for whom; `content` is what makes a repeat the same request.
+
+    It costs what the skill costs; with a `call`, what its model takes: the most of it is held.
+    """
 
     account: str
     skill: str
     caller: Caller
     key: str | None
     content: tuple[object, ...]
+    call: Call | None = None
 
 
 class Made(Struct, frozen=True):
@@ -66,6 +71,8 @@ class Made(Struct, frozen=True):
 
     shown: dict[str, Any]
     media: tuple[Medium, ...] = ()
+    usage: Usage | None = None
+    """What was measured; without it what was held is charged."""
 
 
 class Generated(Struct, frozen=True):
@@ -95,7 +102,7 @@ async def generate(here: Context, request: Request, make: Make) -> Generated:
         made = await make(generation_id)
         await here.media.keep(*made.media, answer(generation_id, request.account, ENCODER.encode(made.shown)))
         captured = await here.engine.execute(
-            Capture(**_stamp(request), hold=hold.hold_id, description=request.skill.lower())
+            Capture(**_stamp(request), hold=hold.hold_id, usage=made.usage, description=request.skill.lower())
         )
     except BaseException:
         # Also when the server stops in the middle: nobody pays for what they did not get.
@@ -130,7 +137,9 @@ def _hold(here: Context, request: Request, attempt: int) -> PlaceHold:
     return PlaceHold(
         **_stamp(request),
         key=key,
-        skill=request.skill,
+        skill=request.skill if request.call is None else None,
+        model=None if request.call is None else request.call.model,
+        usage=None if request.call is None else request.call.at_most,
         dispatched=True,
         ttl_seconds=int(here.settings.provider_timeout_seconds) + GRACE_SECONDS,
         on_expiry=OnExpiry.RELEASE,

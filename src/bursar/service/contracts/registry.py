@@ -1,7 +1,8 @@
 """The published contracts, mounted from one table: whose paths they are, and how a refusal looks there.
 
-All of them are mounted at once, whatever the preset. A path that belongs to none of them alone, such as signing in,
-refuses in the shape of the contract with whose preset the ledger began.
+All of them are mounted at once, whatever the preset. A path that belongs to none of them alone (signing in) or
+to two (the generations of `ai-credits` and `usd`) refuses in the shape of the contract with whose preset the ledger
+began.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from bursar.contracts.tokens import Refused as TokensRefused
 from bursar.service.contracts import ai_credits, oidc, session, sign_in, tokens
 from bursar.service.contracts.shapes import (
     ErrorOnly,
+    Named,
     Refuse,
     StatusMessage,
     ai_credits_refusal,
     api_calls_refusal,
     skills_refusal,
     tokens_refusal,
+    usd_refusal,
 )
 
 
@@ -45,6 +48,7 @@ CONTRACTS: Final = (
     Contract(
         "tokens", tokens_refusal, TokensRefused, (tokens.router,), ("/api/user/", "/api/projects/", "/api/review/")
     ),
+    Contract("usd", usd_refusal, Named, paths=AI_CREDITS.paths),
 )
 
 SIGNING_IN: Final = (sign_in.router, session.router, oidc.router)
@@ -62,4 +66,5 @@ def find_contract(path: str, preset: str | None) -> Contract | None:
     """Whose path this is; None: of no contract."""
     if path.startswith(SIGNING_IN_PATH):
         return contract_of(preset)
-    return next((contract for contract in CONTRACTS if path.startswith(contract.paths)), None)
+    first = contract_of(preset)
+    return next((contract for contract in (first, *CONTRACTS) if path.startswith(contract.paths)), None)

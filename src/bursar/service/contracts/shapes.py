@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from bursar.answers import Number
 from bursar.contracts import ai_credits, api_calls, skills, tokens
 from bursar.core.errors import BursarError, InsufficientCredits, Kind
 from bursar.service.problems import STATUS as STATUS_OF_KIND
@@ -31,6 +32,7 @@ AI_CREDITS_STATUS: Final[Statuses] = {
 }
 SKILLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400, Kind.DENIED: 402}
 API_CALLS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400}
+USD_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400}
 TOKENS_STATUS: Final[Statuses] = {**STATUS_OF_KIND, Kind.INVALID: 400, Kind.INSUFFICIENT: tokens.STATUS}
 """What each kind of refusal is in each contract."""
 
@@ -46,6 +48,15 @@ class ErrorOnly(Struct, frozen=True):
     """The body of every refusal of `skills` and `api-calls`."""
 
     error: str
+
+
+class Named(Struct, frozen=True, omit_defaults=True):
+    """The body of every refusal of `usd`; the amounts where credits are too few, in dollars."""
+
+    error: str
+    message: str
+    required: Number | None = None
+    available: Number | None = None
 
 
 class Refused(Struct, frozen=True):
@@ -85,6 +96,16 @@ def tokens_refusal(error: BursarError | Refusal, settings: Settings) -> Refused:
     if isinstance(error, InsufficientCredits):
         return Refused(status, tokens.insufficient(error, settings.tokens_per_credit), [])
     return Refused(status, tokens.Refused(HTTPStatus(status).phrase, words(error), status), headers_of(error))
+
+
+def usd_refusal(error: BursarError | Refusal, _: Settings) -> Refused:
+    """`{error, message}`: the error by its name."""
+    name, text, status = type(error).__name__, words(error), status_of(error, USD_STATUS)
+    if isinstance(error, InsufficientCredits):
+        body = Named(name, text, error.required.credits, error.available.credits)
+    else:
+        body = Named(name, text)
+    return Refused(status, body, headers_of(error))
 
 
 def status_of(error: BursarError | Refusal, table: Statuses) -> int:

@@ -19,4 +19,4 @@ def make_provider(settings: Settings) -> Provider:
         return OpenAI(settings)
     from bursar.service.providers.sandbox import Sandbox  # noqa: PLC0415 - see above
 
-    return Sandbox()
+    return Sandbox(settings.text_model, settings.image_model)

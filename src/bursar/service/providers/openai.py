@@ -19,8 +19,11 @@ import msgspec
 from msgspec import Struct
 from PIL import Image, ImageOps
 
+from bursar.core.errors import Invalid
+from bursar.core.metering import usage_from_openai
+from bursar.core.model import Usage
 from bursar.service.problems import ProviderFailed
-from bursar.service.providers.base import VARIANTS
+from bursar.service.providers.base import MAX_TOKENS, VARIANTS, Call, Measured, tokens_at_most
 from bursar.settings import Settings
 
 MAX_ANSWER_BYTES: Final = 48 * 1024 * 1024
@@ -34,6 +37,11 @@ SIZES: Final = {
     "gpt-image-1": ((1024, 1024), (1536, 1024), (1024, 1536)),
 }
 """What a model can draw; a model that is not listed is asked for the very size."""
+
+MEASURED_MODELS: Final = "gpt-image"
+"""How the models begin whose pictures are measured in tokens."""
+MOST_PICTURE_TOKENS: Final = 6_240
+"""What the largest picture of the best quality takes of them."""
 
 logger = logging.getLogger("bursar.provider")
 
@@ -50,6 +58,7 @@ class _Choice(Struct):
 
 class _Completion(Struct):
     choices: list[_Choice]
+    usage: object = None
 
 
 class _Picture(Struct):
@@ -58,6 +67,7 @@ class _Picture(Struct):
 
 class _Pictures(Struct):
     data: list[_Picture]
+    usage: object = None
 
 
 class OpenAI:
@@ -74,23 +84,25 @@ class OpenAI:
             follow_redirects=False,
         )
 
-    async def write(self, prompt: str, tone: str, length: str) -> list[str]:
+    async def write(self, prompt: str, tone: str, length: str, *, measured: Measured | None = None) -> list[str]:
         """All variants in one call; a server that makes only one at a time is asked again for the others."""
-        texts = await self._complete(prompt, tone, length, VARIANTS)
+        texts = await self._complete(prompt, tone, length, VARIANTS, measured)
         if len(texts) < VARIANTS:
-            more = (self._complete(prompt, tone, length, 1) for _ in range(VARIANTS - len(texts)))
+            more = (self._complete(prompt, tone, length, 1, measured) for _ in range(VARIANTS - len(texts)))
             texts += [text for answer in await asyncio.gather(*more) for text in answer]
         if len(texts) < VARIANTS:
             raise ProviderFailed("The provider answered with too few texts.")
         return texts[:VARIANTS]
 
-    async def draw(self, prompt: str, width: int, height: int) -> bytes:
+    async def draw(self, prompt: str, width: int, height: int, *, measured: Measured | None = None) -> bytes:
         model = self._settings.image_model
         asked = _nearest_size(model, width, height)
         request: dict[str, object] = {"model": model, "prompt": prompt, "n": 1, "size": f"{asked[0]}x{asked[1]}"}
         if model.startswith("dall-e"):
             request["response_format"] = "b64_json"
-        pictures = (await self._post("images/generations", request, _Pictures)).data
+        made = await self._post("images/generations", request, _Pictures)
+        _measure(measured, made.usage)
+        pictures = made.data
         if not pictures or not pictures[0].b64_json:
             raise ProviderFailed("The provider answered without a picture.")
         return await asyncio.to_thread(_to_png, pictures[0].b64_json, width, height)
@@ -104,19 +116,41 @@ class OpenAI:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def _complete(self, prompt: str, tone: str, length: str, count: int) -> list[str]:
-        instruction = (
-            f"Write {WORDS.get(length, length)} in a {tone} tone about what the user asks for. Only the text itself."
+    def text_call(self, prompt: str, tone: str, length: str) -> Call:
+        usage = Usage(
+            input_tokens=tokens_at_most(_instruction(tone, length), prompt),
+            output_tokens=VARIANTS * _most(length),
         )
-        return await self._ask(instruction, prompt, count)
+        return Call(self._settings.text_model, usage)
 
-    async def _ask(self, instruction: str, prompt: str, count: int) -> list[str]:
-        request = {
+    def picture_call(self, prompt: str, width: int, height: int) -> Call:
+        model = self._settings.image_model
+        if model.startswith(MEASURED_MODELS):
+            return Call(model, Usage(input_tokens=tokens_at_most(prompt), output_tokens=MOST_PICTURE_TOKENS))
+        size = _nearest_size(model, width, height)
+        return Call(model, Usage(images=1, image_size=f"{size[0]}x{size[1]}"))
+
+    async def _complete(self, prompt: str, tone: str, length: str, count: int, measured: Measured | None) -> list[str]:
+        most = None if measured is None else _most(length)
+        return await self._ask(_instruction(tone, length), prompt, count, most, measured)
+
+    async def _ask(
+        self,
+        instruction: str,
+        prompt: str,
+        count: int,
+        max_tokens: int | None = None,
+        measured: Measured | None = None,
+    ) -> list[str]:
+        request: dict[str, object] = {
             "model": self._settings.text_model,
             "n": count,
             "messages": [{"role": "system", "content": instruction}, {"role": "user", "content": prompt}],
         }
+        if max_tokens is not None:
+            request["max_completion_tokens"] = max_tokens
         completion = await self._post("chat/completions", request, _Completion)
+        _measure(measured, completion.usage)
         texts = [choice.message.content or "" for choice in completion.choices]
         return [text.strip()[:LONGEST_TEXT] for text in texts if text.strip()]
 
@@ -146,6 +180,25 @@ class OpenAI:
                 if len(body) > MAX_ANSWER_BYTES:
                     raise _failed(path, "answer too large", "The provider's answer is too large.")
             return response.status_code, bytes(body)
+
+
+def _instruction(tone: str, length: str) -> str:
+    return f"Write {WORDS.get(length, length)} in a {tone} tone about what the user asks for. Only the text itself."
+
+
+def _most(length: str) -> int:
+    return MAX_TOKENS.get(length, max(MAX_TOKENS.values()))
+
+
+def _measure(measured: Measured | None, usage: object) -> None:
+    """Add what this call took. Where a server says nothing of it, or nonsense, what was held is charged."""
+    if measured is None:
+        return
+    try:
+        measured.add(None if usage is None else usage_from_openai(usage))
+    except Invalid as error:
+        logger.warning("the provider's usage makes no sense: %s", error)
+        measured.add(None)
 
 
 def _failed(path: str, reason: str, shown: str) -> ProviderFailed:

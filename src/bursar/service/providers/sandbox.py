@@ -1,6 +1,7 @@
 """The embedded provider: no key, no network, no model. It says so in what it makes.
 
-The same request makes the same texts and the same picture; another prompt, tone, length or size makes others.
+The same request makes the same texts and the same picture; another prompt, tone, length or size makes others. Where
+calls are priced by their model it measures as if the models of the settings had been asked: four bytes are a token.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bursar.service.providers.base import VARIANTS
+from bursar.core.model import Usage
+from bursar.service.providers.base import MAX_TOKENS, VARIANTS, Call, Measured, tokens_at_most
 
 NOTICE: Final = "[sandbox: no model was asked]"
 SENTENCES: Final = {"short": 1, "medium": 3, "long": 6}
 LONGEST_QUOTE: Final = 200
+BYTES_PER_TOKEN: Final = 4
+PIXELS_PER_TOKEN: Final = 1_024
 
 OPENINGS: Final = {
     "friendly": (
@@ -71,11 +75,28 @@ class Sandbox:
 
     name = "sandbox"
 
-    async def write(self, prompt: str, tone: str, length: str) -> list[str]:
-        return [_variant(prompt, tone, length, number) for number in range(VARIANTS)]
+    def __init__(self, text_model: str, image_model: str) -> None:
+        self._text_model = text_model
+        self._image_model = image_model
 
-    async def draw(self, prompt: str, width: int, height: int) -> bytes:
+    async def write(self, prompt: str, tone: str, length: str, *, measured: Measured | None = None) -> list[str]:
+        texts = [_variant(prompt, tone, length, number) for number in range(VARIANTS)]
+        if measured is not None:
+            measured.add(Usage(input_tokens=_tokens(prompt, tone, length), output_tokens=_tokens(*texts)))
+        return texts
+
+    async def draw(self, prompt: str, width: int, height: int, *, measured: Measured | None = None) -> bytes:
+        if measured is not None:
+            measured.add(Usage(input_tokens=_tokens(prompt), output_tokens=_picture_tokens(width, height)))
         return await asyncio.to_thread(_draw, prompt, width, height)
+
+    def text_call(self, prompt: str, tone: str, length: str) -> Call:
+        at_most = VARIANTS * MAX_TOKENS.get(length, max(MAX_TOKENS.values()))
+        return Call(self._text_model, Usage(input_tokens=tokens_at_most(prompt, tone, length), output_tokens=at_most))
+
+    def picture_call(self, prompt: str, width: int, height: int) -> Call:
+        usage = Usage(input_tokens=tokens_at_most(prompt), output_tokens=_picture_tokens(width, height))
+        return Call(self._image_model, usage)
 
     async def reply(self, instruction: str, prompt: str) -> str:
         topic = " ".join(prompt.split())[:LONGEST_QUOTE]
@@ -86,6 +107,14 @@ class Sandbox:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+def _tokens(*texts: str) -> int:
+    return sum(-(-len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN) for text in texts)
+
+
+def _picture_tokens(width: int, height: int) -> int:
+    return -(-width * height // PIXELS_PER_TOKEN)
 
 
 def _variant(prompt: str, tone: str, length: str, number: int) -> str:
