@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import asdict
 
 from bursar.catalog import Catalog
-from bursar.core.book import Book, NotLoaded, Wanted
+from bursar.core.book import Book, NotLoaded
 from bursar.core.commands import Command
 from bursar.core.errors import AccountNotFound, BursarError
 from bursar.core.machine import decide
@@ -21,6 +21,7 @@ from bursar.engine.batch import accounts_of
 from bursar.store.base import Tx, Work
 from tests.engine.audit import Ledger
 from tests.engine.rig import Hands
+from tests.support.ledger import fill
 
 
 class Attempt:
@@ -83,6 +84,9 @@ class Journal:
             for command, decided in zip(attempt.commands, attempt.decided, strict=True):
                 if decided is not None and not _found_nobody(command, decided):
                     _again(books, command, decided, attempt.now, attempt.catalogue)
+            for name in accounts_of(attempt.commands):
+                if name in books:
+                    books[name].write_limits()
         return books
 
 
@@ -98,7 +102,7 @@ def _again(books: dict[str, Book], command: Command, decided: Any, now: Instant,
         try:
             outcome = decide(books, command, now, catalogue)
         except NotLoaded as lack:
-            _lacks(books[lack.account], lack)
+            fill(books[lack.account], lack)
             continue
         except BursarError as refusal:
             assert getattr(decided, "code", None) == refusal.code, (
@@ -113,21 +117,6 @@ def _note_due_holds(book: Book, now: Instant) -> None:
     now = max(now, book.account.recorded_at)
     held = [hold for hold in book.holds.values() if hold is not None and hold.unsettled and hold.expires_at <= now]
     book.due_holds[:] = sorted(held, key=lambda hold: hold.hold_id)
-
-
-def _lacks(book: Book, lack: NotLoaded) -> None:
-    """A book that holds every row lacks only what does not exist."""
-    match lack.wanted:
-        case Wanted.KEY:
-            book.keys[lack.name] = None
-        case Wanted.HOLD:
-            book.holds[lack.name] = None
-        case Wanted.LOT:
-            book.lots[lack.name] = None
-        case Wanted.TRANSACTION:
-            book.transactions[lack.name] = None
-        case Wanted.REFUNDS:
-            book.refunds[lack.name] = [row for row in book.new_transactions if row.refund_of == lack.name]
 
 
 def compare(books: dict[str, Book], ledgers: dict[str, Ledger]) -> None:

@@ -9,21 +9,26 @@ from typing import Any
 from bursar.catalog import Catalog
 from bursar.core.book import Outcome
 from bursar.core.commands import (
+    AddMember,
     Adjust,
     CancelPlan,
     Capture,
     ChangePlan,
     Charge,
+    CloseRun,
     Command,
     Dispatch,
     Extend,
     Freeze,
     Grant,
     OpenAccount,
+    OpenRun,
     PlaceHold,
     Refund,
     Release,
+    RemoveMember,
     Renew,
+    SetLimit,
     Touch,
     Transfer,
     Unfreeze,
@@ -36,7 +41,11 @@ from tests.engine.audit import Ledger
 from tests.engine.rig import CREDIT, DAY, HOUR, SECOND, Hands
 
 ACCOUNTS = ("ann", "ben", "cat", "dan", "eve", "fay")
-BY_CONTENT = (Capture, Release, Dispatch, Freeze, Unfreeze, OpenAccount, UpdateAccount, Touch)
+MEMBERS = ("mia", "noa")
+BY_CONTENT = (
+    *(Capture, Release, Dispatch, Freeze, Unfreeze, OpenAccount, UpdateAccount, Touch),
+    *(SetLimit, AddMember, RemoveMember, CloseRun),
+)
 """Asking twice is one wish, without a key."""
 
 WITHOUT_A_ROW = (Extend, Renew)
@@ -89,7 +98,7 @@ class Intent:
             assert len(made) == 1, f"answered, and not there: {where}"
 
     def _leaves_a_trace(self, outcome: Outcome) -> bool:
-        if isinstance(self.command, PlaceHold):
+        if isinstance(self.command, PlaceHold | OpenRun):
             return True
         return (
             outcome.transaction is not None
@@ -99,7 +108,7 @@ class Intent:
 
     def _made(self, ledger: Ledger) -> list[Any]:
         """What carries this intent's tag."""
-        if isinstance(self.command, PlaceHold):
+        if isinstance(self.command, PlaceHold | OpenRun):
             return [hold for hold in ledger.holds.values() if hold.description == self.tag]
         return [row for row in ledger.transactions if row.description == self.tag and _is_by(row, self.command)]
 
@@ -133,6 +142,7 @@ class Script:
         self.holds: list[tuple[str, str]] = []
         self.charges: list[tuple[str, str]] = []
         self.grants: list[tuple[str, str]] = []
+        self.runs: list[tuple[str, str]] = []
 
     def change(self, random: Random) -> Change | None:
         """Now and then the clock jumps, or the catalogue changes."""
@@ -163,6 +173,8 @@ class Script:
         account = intent.command.account
         if outcome.hold is not None and outcome.verb == "hold":
             self.holds.append((account, outcome.hold.hold_id))
+        if outcome.hold is not None and outcome.verb == "open_run":
+            self.runs.append((account, outcome.hold.hold_id))
         if outcome.transaction is not None and outcome.transaction.type == "CONSUMPTION":
             self.charges.append((account, outcome.transaction.id))
         if outcome.lot is not None:
@@ -191,14 +203,18 @@ class Script:
         )
 
     def charge(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        account, who = self._who(random, account)
+        common: Any = {"account": account, "key": key, "description": tag, **who}
         if random.random() < 0.4:
-            return Charge(account=account, key=key, skill="TEXT", quantity=random.randrange(1, 4), description=tag)
-        return Charge(account=account, key=key, amount=random.randrange(1, 12 * CREDIT), description=tag)
+            return Charge(skill="TEXT", quantity=random.randrange(1, 4), **common)
+        return Charge(amount=random.randrange(1, 12 * CREDIT), **common)
 
     def hold(self, random: Random, account: str, tag: str, key: str | None) -> Command:
         amount = random.randrange(1, 20 * CREDIT)
+        account, who = self._who(random, account)
         return PlaceHold(
             account=account,
+            **who,
             key=key,
             amount=amount,
             at_least=random.choice((None, 1, amount // 2 or 1)),
@@ -208,6 +224,31 @@ class Script:
             on_expiry=random.choice(("capture_held", "capture_measured", "release")),
             description=tag,
         )
+
+    def open_run(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        account, who = self._who(random, account)
+        budget, ttl_seconds = random.randrange(1, 30) * CREDIT, random.choice((60, 3_600, 86_400))
+        return OpenRun(account=account, key=key, budget=budget, ttl_seconds=ttl_seconds, description=tag, **who)
+
+    def close_run(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        account, run = self._pick(random, self.runs[-4:], account)
+        return CloseRun(account=account, run=run)
+
+    def limit(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        scope, value = random.choice((("account", None), ("member", "mia"), ("skill", "TEXT"), ("key", "k1")))
+        window, amount = random.choice(("day", "month", "lifetime")), random.randrange(5, 60) * CREDIT
+        limit = random.choice(("first", "second"))
+        return SetLimit(account=account, limit=limit, window=window, amount=amount, scope=scope, value=value)
+
+    def member(self, random: Random, account: str, tag: str, key: str | None) -> Command:
+        return (AddMember if random.random() < 0.8 else RemoveMember)(account=account, member=random.choice(MEMBERS))
+
+    def _who(self, random: Random, account: str) -> tuple[str, dict[str, Any]]:
+        """In whose name, or out of which run."""
+        if self.runs and random.random() < 0.3:
+            account, run = random.choice(self.runs[-4:])
+            return account, {"run": run}
+        return account, {"member": random.choice((None, None, *MEMBERS)), "actor": random.choice(("library", "key:k1"))}
 
     def dispatch(self, random: Random, account: str, tag: str, key: str | None) -> Command:
         account, hold = self._pick(random, self.holds, account)
@@ -280,6 +321,10 @@ _MAKERS: dict[Callable[[Script, Random, str, str, str | None], Command], int] = 
     Script.grant: 12,
     Script.charge: 20,
     Script.hold: 18,
+    Script.open_run: 6,
+    Script.close_run: 3,
+    Script.limit: 3,
+    Script.member: 2,
     Script.dispatch: 7,
     Script.extend: 5,
     Script.capture: 14,

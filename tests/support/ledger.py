@@ -154,7 +154,7 @@ class PureLedger:
             try:
                 return decide(self.books, command, self.now, self.catalogue)
             except NotLoaded as lack:
-                _fill(self.books[lack.account], lack)
+                fill(self.books[lack.account], lack)
 
     def _load_due(self, command: Command) -> None:
         for account in (command.account, getattr(command, "to", None)):
@@ -190,7 +190,7 @@ class PureLedger:
             try:
                 settle_due(book, max(self.now, book.account.recorded_at), self.catalogue)
             except NotLoaded as lack:
-                _fill(book, lack)
+                fill(book, lack)
             else:
                 return book
 
@@ -233,7 +233,7 @@ def _load_due(book: Book) -> None:
     book.due_holds = [hold for hold in book.holds.values() if hold is not None and hold.unsettled]
 
 
-def _fill(book: Book, lack: NotLoaded) -> None:
+def fill(book: Book, lack: NotLoaded) -> None:
     """What the book lacks does not exist; but for what is found among its own rows."""
     match lack.wanted:
         case Wanted.KEY:
