@@ -18,14 +18,14 @@ ROOT = Path(__file__).parents[1]
 PUBLIC = """
     ENCODER AccountAnswer AccountClosed AccountFrozen AccountNotFound AlreadyExists AsyncCredits AsyncHold AsyncRun
     BalanceAnswer BursarError ComponentAnswer Conflict Credits DatabaseUnavailable Denied EngineClosed Finding
-    GrantAnswer GrantNotFound GrantReceipt Hold HoldAnswer HoldNotFound HoldNotOpen IdempotencyConflict Insufficient
-    InsufficientCredits Invalid Kind LiabilitiesReport Liability LimitAnswer LimitExceeded LimitNotFound LotAnswer
-    MarginRow MemberAnswer MemberDenied MemberNotFound ModelAnswer ModelComponentAnswer ModelDisabled ModelNotFound
-    ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded Page Paid PlanAnswer PlanNotFound Preset
-    PriceAnswer PriceRule QuoteAnswer RateReport Receipt RefundExceedsCharge Report Run RunAnswer RunExhausted
-    RunNotFound RunNotOpen SkillAnswer SkillDisabled SkillNotFound Slice StatementLine StatementReport StatementSum
-    TermsAnswer TransactionNotFound TransferReceipt TrialUsed Unavailable Usage UsageRow Verdict Window load_preset
-    usage_from_anthropic usage_from_google usage_from_openai
+    Forbidden GrantAnswer GrantNotFound GrantReceipt Hold HoldAnswer HoldNotFound HoldNotOpen IdempotencyConflict
+    Insufficient InsufficientCredits Invalid Kind LiabilitiesReport Liability LimitAnswer LimitExceeded LimitNotFound
+    LotAnswer MarginRow MemberAnswer MemberDenied MemberNotFound ModelAnswer ModelComponentAnswer ModelDisabled
+    ModelNotFound ModelPriceAnswer NotFound NotMigrated NotRefundable Overloaded Page Paid PlanAnswer PlanNotFound
+    Preset PriceAnswer PriceRule QuoteAnswer RateReport Receipt RefundExceedsCharge Report Run RunAnswer RunExhausted
+    RunNotFound RunNotOpen ServiceUnavailable SkillAnswer SkillDisabled SkillNotFound Slice StatementLine
+    StatementReport StatementSum TermsAnswer TransactionNotFound TransferReceipt TrialUsed Unauthenticated Unavailable
+    Usage UsageRow Verdict Window load_preset usage_from_anthropic usage_from_google usage_from_openai
 """
 
 
@@ -92,7 +92,8 @@ for name in list(sys.modules):
         del sys.modules[name]
 with Credits.open(url) as credits:
     credits.open_account("alice")
-heavy = ("fastapi", "uvicorn", "asyncpg", "typer", "rich", "alembic", "sqlalchemy", "bursar.service", "bursar.cli")
+heavy = ("fastapi", "httpx", "uvicorn", "asyncpg", "typer", "rich", "alembic", "sqlalchemy", "bursar.service")
+heavy += ("bursar.cli", "bursar.integrations")
 print([name for name in sys.modules if name.startswith(heavy)])
 """
     assert python(code).strip() == "[]"

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
     from bursar.core.metering import usage_from_anthropic, usage_from_google, usage_from_openai
     from bursar.core.model import Usage
     from bursar.credits import AsyncCredits, AsyncHold, AsyncRun, Credits, Hold, Run
+    from bursar.credits.remote.refusals import Forbidden, ServiceUnavailable, Unauthenticated
     from bursar.presets import load_preset
     from bursar.verify import Verdict
 
@@ -196,6 +197,7 @@ _HOMES = {
         "Hold",
         "Run",
     ),
+    "bursar.credits.remote.refusals": ("Forbidden", "ServiceUnavailable", "Unauthenticated"),
     "bursar.presets": ("load_preset",),
     "bursar.verify": ("Verdict",),
 }
@@ -220,6 +222,7 @@ __all__ = [
     "Denied",
     "EngineClosed",
     "Finding",
+    "Forbidden",
     "GrantAnswer",
     "GrantNotFound",
     "GrantReceipt",
@@ -268,6 +271,7 @@ __all__ = [
     "RunExhausted",
     "RunNotFound",
     "RunNotOpen",
+    "ServiceUnavailable",
     "SkillAnswer",
     "SkillDisabled",
     "SkillNotFound",
@@ -279,6 +283,7 @@ __all__ = [
     "TransactionNotFound",
     "TransferReceipt",
     "TrialUsed",
+    "Unauthenticated",
     "Unavailable",
     "Usage",
     "UsageRow",

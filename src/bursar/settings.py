@@ -24,7 +24,7 @@ FILE: Final = "bursar.toml"
 KIBIBYTE: Final = 1024
 DAY_SECONDS: Final = 86_400
 
-_SECRETS: Final = ("openai_api_key", "secrets")
+_SECRETS: Final = ("api_key", "openai_api_key", "secrets")
 
 _OIDC_VARIABLE: Final = re.compile(
     r"BURSAR_OIDC_([A-Z0-9][A-Z0-9_]*)_(ISSUER|CLIENT_ID|CLIENT_SECRET|SCOPES|LINK_EMAILS)"
@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Connections that write; empty: what the database does best with."""
     preset: str = "ai-credits"
     """Plans, skills and prices of a new database."""
+    api_key: str | None = None
+    """The key that `Credits.open("https://...")` sends, where none is passed."""
     dev: bool = False
     """Development: users may reset their own credits. Only `make run` sets it."""
     production: bool = False

@@ -377,8 +377,8 @@ def test_dropping_it_unclosed_ends_its_thread(url: str) -> None:
 def test_what_is_wrong_is_known_when_it_is_opened() -> None:
     with pytest.raises(DatabaseUnavailable):
         Credits.open("postgresql://127.0.0.1:1/nothing")
-    with pytest.raises(Invalid):
-        Credits.open("https://bursar.example.com")
+    with pytest.raises(Invalid, match="database_url"):
+        Credits.open("mysql://localhost/bursar")
     assert not [thread for thread in threading.enumerate() if thread.name == "bursar"]
 
 

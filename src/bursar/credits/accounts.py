@@ -40,7 +40,7 @@ class AsyncAccounts(Face):
         Without `plan` it gets the preset's default plan, with None no plan. Raises `PlanNotFound`.
         """
         if isinstance(plan, PresetDefault):
-            plan = self._port.runtime.catalog.default_plan
+            plan = self._port.default_plan
         command = OpenAccount(
             **stamp(account, actor),
             plan=plan,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Coroutine, Generator
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,8 @@ from bursar.credits.giving import AsyncGiving
 from bursar.credits.limiting import AsyncLimiting
 from bursar.credits.models import AsyncModels
 from bursar.credits.ports import LoopPort, Port
+from bursar.credits.remote.opening import remote
+from bursar.credits.remote.place import DEFAULT_TIMEOUT_SECONDS, is_service, place_of
 from bursar.credits.reporting import AsyncReports
 from bursar.credits.running import AsyncRun, AsyncRunning, run_command
 from bursar.credits.runtime import Opening, prepare
@@ -58,17 +61,31 @@ class AsyncCredits(AsyncAccounts, AsyncSpending, AsyncGiving, AsyncLimiting, Asy
         migrate: bool | None = None,
         clock: TestClock | str | None = None,
         lanes: int | None = None,
+        api_key: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> Opened:
-        """The ledger at `sqlite:///FILE` or `postgresql://...`: to be awaited, or entered by `async with`.
+        """The ledger at `sqlite:///FILE`, `postgresql://...` or `https://...`: await it, or enter it by `async with`.
 
         `preset` (a name, the path of a TOML file, or None) fills a catalogue that is empty. `migrate` brings the
         schema up before use: None does so for a SQLite file, and for a PostgreSQL database that has no schema of
         Bursar's yet; one that is older is refused (`NotMigrated`), because other processes may rely on it. `clock`
         replaces time in tests; else BURSAR_TEST_CLOCK does. `lanes` is the number of connections that write.
 
-        Raises `Invalid`, `DatabaseUnavailable`, `NotMigrated`.
+        Behind `https://...` a service keeps the ledger, with a preset of its own, and is asked by its API (needs the
+        extra `client`). `api_key` is sent, else BURSAR_API_KEY; who asked is recorded as that key, not as `actor`. A
+        call takes at most `timeout_seconds`, repeats included.
+
+        Raises `Invalid`, `DatabaseUnavailable`, `NotMigrated`, `ServiceUnavailable`.
         """
-        return Opened(cls, prepare(url, preset=preset, migrate=migrate, clock=clock, lanes=lanes))
+        if is_service(url):
+            own = {"migrate": migrate, "clock": clock, "lanes": lanes}
+            return Opened(partial(remote("open_on_loop"), place_of(url, api_key, timeout_seconds, own)))
+        opening = prepare(url, preset=preset, migrate=migrate, clock=clock, lanes=lanes)
+        return Opened(partial(cls._over, opening))
+
+    @classmethod
+    async def _over(cls, opening: Opening) -> AsyncCredits:
+        return cls(LoopPort(await opening.start()))
 
     async def close(self) -> None:
         """Finish what was submitted, then close. Afterwards every call raises `EngineClosed`."""
@@ -173,16 +190,15 @@ def _filter(type_: str | None, skill: str | None, since: datetime | None, until:
 class Opened:
     """What `AsyncCredits.open` gives: `await` it, or enter it by `async with`, which closes it at the end."""
 
-    def __init__(self, cls: type[AsyncCredits], opening: Opening) -> None:
-        self._cls = cls
-        self._opening = opening
+    def __init__(self, start: Callable[[], Coroutine[Any, Any, AsyncCredits]]) -> None:
+        self._start = start
         self._credits: AsyncCredits | None = None
 
     def __await__(self) -> Generator[Any, None, AsyncCredits]:
-        return self._open().__await__()
+        return self._start().__await__()
 
     async def __aenter__(self) -> AsyncCredits:
-        self._credits = await self._open()
+        self._credits = await self._start()
         return self._credits
 
     async def __aexit__(
@@ -190,6 +206,3 @@ class Opened:
     ) -> None:
         if self._credits is not None:
             await self._credits.close()
-
-    async def _open(self) -> AsyncCredits:
-        return self._cls(LoopPort(await self._opening.start()))

@@ -34,11 +34,13 @@ def twin(face: Blocking[A]) -> A:
 def blocking(
     method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
 ) -> Callable[Concatenate[Blocking[A], P], R]:
-    """The same method, blocking."""
+    """The same method, blocking: the twin's own, where its class has another text for it."""
+    name = method.__name__
 
     @wraps(method)
     def call(self: Blocking[A], /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return drive(method(self._twin, *args, **kwargs))
+        coroutine: Coroutine[Any, Any, R] = getattr(self._twin, name)(*args, **kwargs)
+        return drive(coroutine)
 
     return call
 

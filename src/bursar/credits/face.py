@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TypedDict, TypeVar
 
 from bursar import entropy
-from bursar.answers import AccountAnswer, HoldAnswer, Receipt, make_account, make_hold
-from bursar.core.book import Outcome
+from bursar.answers import (
+    AccountAnswer,
+    GrantAnswer,
+    HoldAnswer,
+    Receipt,
+    make_account,
+    make_grant,
+    make_hold,
+)
 from bursar.core.model import Transaction
 from bursar.credits.ports import Port
+from bursar.credits.told import Done, Told
 
 T = TypeVar("T")
 
@@ -35,22 +43,29 @@ class Face:
     def __init__(self, port: Port) -> None:
         self._port = port
 
-    def _receipt(self, transaction: Transaction | None) -> Receipt:
+    def _receipt(self, transaction: Transaction | Receipt | None) -> Receipt:
         """Of a command that always makes a transaction."""
+        if isinstance(transaction, Receipt):
+            return transaction
         return self._port.runtime.receipts.of(made(transaction))
 
-    def _some_receipt(self, transaction: Transaction | None) -> Receipt | None:
+    def _some_receipt(self, transaction: Transaction | Receipt | None) -> Receipt | None:
         return None if transaction is None else self._receipt(transaction)
 
 
-def account_of(outcome: Outcome) -> AccountAnswer:
+def account_of(done: Done) -> AccountAnswer:
     """The account in the outcome of a command that always has one."""
-    return make_account(made(outcome.account))
+    return made(done.account) if isinstance(done, Told) else make_account(made(done.account))
 
 
-def hold_of(outcome: Outcome) -> HoldAnswer:
+def hold_of(done: Done) -> HoldAnswer:
     """The hold in the outcome of a command that always has one."""
-    return make_hold(made(outcome.hold))
+    return made(done.hold) if isinstance(done, Told) else make_hold(made(done.hold))
+
+
+def grant_of(done: Done) -> GrantAnswer:
+    """The grant in the outcome of a command that always has one."""
+    return made(done.lot) if isinstance(done, Told) else make_grant(made(done.lot))
 
 
 def made(value: T | None) -> T:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from bursar import reports
-from bursar.answers import GrantAnswer, GrantReceipt, Page, Receipt, TransferReceipt, make_grant
-from bursar.core.book import Outcome
+from bursar.answers import GrantAnswer, GrantReceipt, Page, Receipt, TransferReceipt
 from bursar.core.commands import DEFAULT_PRIORITY, Adjust, Grant, Refund, Transfer, Void
 from bursar.credits import arguments
 from bursar.credits.arguments import AmountIn, Metadata, PaidIn
-from bursar.credits.face import Face, made, stamp
+from bursar.credits.face import Face, grant_of, stamp
+from bursar.credits.told import Done
 from bursar.reports import DEFAULT_LIMIT
 
 
@@ -138,5 +138,5 @@ class AsyncGiving(Face):
         outcome = await self._port.execute(command)
         return TransferReceipt(self._receipt(outcome.transaction), self._some_receipt(outcome.other))
 
-    def _grant_receipt(self, outcome: Outcome) -> GrantReceipt:
-        return GrantReceipt(make_grant(made(outcome.lot)), self._some_receipt(outcome.transaction))
+    def _grant_receipt(self, done: Done) -> GrantReceipt:
+        return GrantReceipt(grant_of(done), self._some_receipt(done.transaction))

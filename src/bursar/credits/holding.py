@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from bursar.answers import HoldAnswer, Number, Receipt
-from bursar.core.book import Outcome
 from bursar.core.commands import Command, PlaceHold, Release
 from bursar.core.errors import BursarError, HoldNotOpen
 from bursar.core.model import HoldState, OnExpiry
@@ -23,6 +22,7 @@ from bursar.credits.arguments import AmountIn, Metadata, UsageIn
 from bursar.credits.driving import Blocking, blocking, drive
 from bursar.credits.face import hold_of, stamp
 from bursar.credits.ports import HandedOver, Port, log
+from bursar.credits.told import Done
 
 if TYPE_CHECKING:
     from bursar.credits.spending import AsyncSpending
@@ -157,11 +157,11 @@ class AsyncHold:
                 raise
             await self.capture(0)
 
-    def _take_back(self, outcome: Outcome) -> Command | None:
+    def _take_back(self, done: Done) -> Command | None:
         """For a caller that was cancelled while the hold was being placed: no call will follow."""
-        if outcome.hold is None or outcome.replayed:
+        if done.replayed:
             return None
-        return Release(**stamp(self._command.account, self._command.actor), hold=outcome.hold.hold_id)
+        return Release(**stamp(self._command.account, self._command.actor), hold=hold_of(done).id)
 
 
 class Hold(Blocking[AsyncHold]):

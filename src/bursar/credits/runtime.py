@@ -9,7 +9,7 @@ from msgspec import Struct
 from bursar.answers import Receipts
 from bursar.catalog import Catalog, Preset
 from bursar.clock import TestClock, test_clock_from
-from bursar.core.errors import Invalid, NotMigrated
+from bursar.core.errors import NotMigrated
 from bursar.engine import Engine
 from bursar.presets import load_preset
 from bursar.settings import load_settings
@@ -96,8 +96,6 @@ def prepare(
     lanes: int | None,
 ) -> Opening:
     """Check the arguments of `open`, before anything is opened. Raises `Invalid`."""
-    if url.startswith(("http://", "https://")):
-        raise Invalid("url", "a ledger behind HTTP is for a later version: open its database")
     if isinstance(clock, str) or clock is None:
         clock = test_clock_from(clock or load_settings().test_clock)
     return Opening(

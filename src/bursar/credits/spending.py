@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from bursar import reports
 from bursar.answers import HoldAnswer, Page, QuoteAnswer, Receipt
-from bursar.core.book import Outcome
 from bursar.core.commands import DEFAULT_TTL_SECONDS, Capture, Charge, Dispatch, Extend, Release
 from bursar.core.errors import BursarError
 from bursar.credits import arguments
 from bursar.credits.arguments import AmountIn, ChargeIn, Metadata, OnExpiryIn, OverageIn, UsageIn
 from bursar.credits.face import Face, hold_of, stamp
 from bursar.credits.holding import AsyncHold
+from bursar.credits.told import Done
 from bursar.reports import DEFAULT_LIMIT
 
 
@@ -286,5 +286,5 @@ class AsyncSpending(Face):
         command = Release(**stamp(account, actor, idempotency_key), hold=hold)
         return hold_of(await self._port.insist(command))
 
-    def _result(self, outcome: Outcome | BursarError) -> Receipt | BursarError:
-        return outcome if isinstance(outcome, BursarError) else self._receipt(outcome.transaction)
+    def _result(self, done: Done | BursarError) -> Receipt | BursarError:
+        return done if isinstance(done, BursarError) else self._receipt(done.transaction)

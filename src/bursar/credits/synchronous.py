@@ -11,9 +11,11 @@ from bursar.catalog import Preset
 from bursar.clock import TestClock
 from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
-from bursar.credits.driving import Blocking, blocking
+from bursar.credits.driving import Blocking, blocking, drive
 from bursar.credits.holding import AsyncHold, Hold
 from bursar.credits.models import AsyncModels
+from bursar.credits.remote.opening import remote
+from bursar.credits.remote.place import DEFAULT_TIMEOUT_SECONDS, is_service, place_of
 from bursar.credits.reporting import AsyncReports
 from bursar.credits.running import AsyncRun, Run
 from bursar.credits.runtime import prepare
@@ -103,9 +105,9 @@ class Credits(Blocking[AsyncCredits]):
     both processes may go on using it: each opens connections of its own.
     """
 
-    def __init__(self, port: ThreadPort) -> None:
-        super().__init__(AsyncCredits(port))
-        self._port = port
+    def __init__(self, twin: AsyncCredits) -> None:
+        super().__init__(twin)
+        self._port = twin._port  # noqa: SLF001 - the two are one
         self.skills = Skills(self._twin.skills)
         self.models = Models(self._twin.models)
         self.plans = Plans(self._twin.plans)
@@ -120,14 +122,19 @@ class Credits(Blocking[AsyncCredits]):
         migrate: bool | None = None,
         clock: TestClock | str | None = None,
         lanes: int | None = None,
+        api_key: str | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> Self:
-        """The ledger at `sqlite:///FILE` or `postgresql://...`; the arguments are those of `AsyncCredits.open`.
+        """The ledger at `sqlite:///FILE`, `postgresql://...` or `https://...`; see `AsyncCredits.open`.
 
-        Raises `Invalid`, `DatabaseUnavailable`, `NotMigrated`.
+        Raises `Invalid`, `DatabaseUnavailable`, `NotMigrated`, `ServiceUnavailable`.
         """
+        if is_service(url):
+            own = {"migrate": migrate, "clock": clock, "lanes": lanes}
+            return cls(drive(remote("open_for_threads")(place_of(url, api_key, timeout_seconds, own))))
         port = ThreadPort(prepare(url, preset=preset, migrate=migrate, clock=clock, lanes=lanes).start)
         port.open()
-        return cls(port)
+        return cls(AsyncCredits(port))
 
     def __enter__(self) -> Self:
         return self

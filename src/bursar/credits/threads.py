@@ -150,6 +150,10 @@ class ThreadPort:
             raise EngineClosed
         return self._runtime
 
+    @property
+    def default_plan(self) -> str | None:
+        return self.runtime.catalog.default_plan
+
     async def execute(self, command: Command) -> Outcome:
         return self._submit(command).wait()
 

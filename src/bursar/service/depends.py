@@ -105,6 +105,13 @@ def _key(request: Request, _shown: Annotated[str | None, Header(alias="Idempoten
 IdempotencyKey = Annotated[str | None, Depends(_key)]
 
 
+def one_key(from_header: str | None, from_body: str | None) -> str | None:
+    """The key of a request, which may stand in either place. Raises `Invalid` where it makes no sense."""
+    if from_body is not None:
+        text.check_key("idempotency_key", from_body)
+    return idempotency_key(None if from_header is None else from_header.encode(), from_body)
+
+
 def answer(value: object, status: int = 200, *, replayed: bool = False) -> Response:
     """An answer as JSON: amounts exact, times RFC 3339."""
     response = Response(ENCODER.encode(value), status, media_type=JSON.decode())

@@ -8,12 +8,25 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from bursar.answers import AccountAnswer, BalanceAnswer, Page, QuoteAnswer
+from bursar.core.commands import Renew
 from bursar.core.errors import Invalid
 from bursar.core.model import Overage
+from bursar.credits.face import stamp
 from bursar.service.api.bodies import UsageBody, usage_of
 from bursar.service.auth import Caller, Permission
 from bursar.service.context import Here
-from bursar.service.depends import AccountId, Cursor, Json, Limit, May, answer, answers, query_text
+from bursar.service.depends import (
+    AccountId,
+    Cursor,
+    IdempotencyKey,
+    Json,
+    Limit,
+    May,
+    answer,
+    answers,
+    one_key,
+    query_text,
+)
 from bursar.service.wire import Body
 
 router = APIRouter(tags=["accounts"])
@@ -30,6 +43,13 @@ class AccountPatch(Body, kw_only=True):
     overage: Overage | None = None
     status: Status | None = None
     reason: str | None = None
+    idempotency_key: str | None = None
+
+
+class RenewBody(Body, kw_only=True):
+    """Start the plan's allowance afresh now."""
+
+    idempotency_key: str | None = None
 
 
 class QuoteBody(Body, kw_only=True):
@@ -71,6 +91,7 @@ async def patch_account(
     caller: Annotated[Caller, May(Permission.ADMINISTER)],
     account: AccountId,
     here: Here,
+    key: IdempotencyKey,
     body: Annotated[AccountPatch, Json(AccountPatch)],
 ) -> Response:
     """Change, freeze or close an account."""
@@ -84,6 +105,7 @@ async def patch_account(
             name=body.name,
             metadata=body.metadata,
             overage=None if body.overage is None else body.overage.value,
+            idempotency_key=one_key(key, body.idempotency_key),
             actor=caller.actor,
         )
     if body.status is not None:
@@ -94,6 +116,21 @@ async def patch_account(
         }[body.status]
         await change(account, reason=body.reason, actor=caller.actor)
     return answer(await here.credits.account(account))
+
+
+@router.post("/accounts/{account}/renewals", **answers(AccountAnswer, takes=RenewBody))
+async def renew(
+    caller: Annotated[Caller, May(Permission.ADMINISTER)],
+    account: AccountId,
+    here: Here,
+    key: IdempotencyKey,
+    body: Annotated[RenewBody, Json(RenewBody)],
+) -> Response:
+    """Start the plan's allowance afresh now; the next renewal stays where it was."""
+    command = Renew(**stamp(account, caller.actor, one_key(key, body.idempotency_key)))
+    outcome = await here.engine.execute(command)
+    # A replay names the transaction that it made, not the account.
+    return answer(await here.credits.account(account), replayed=outcome.replayed)
 
 
 @router.get("/accounts/{account}/balance", **answers(BalanceAnswer), dependencies=[May(Permission.READ)])

@@ -1,0 +1,303 @@
+"""What a service is asked otherwise than by a command: reads, and the catalogue.
+
+Each method is that of the face above it, with another text. What reaches `RemotePort.run` lacks one; a test looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from bursar.answers import (
+    AccountAnswer,
+    BalanceAnswer,
+    GrantAnswer,
+    HoldAnswer,
+    Page,
+    PlanAnswer,
+    PriceAnswer,
+    QuoteAnswer,
+    Receipt,
+    SkillAnswer,
+)
+from bursar.core import text
+from bursar.core.commands import check
+from bursar.core.errors import Invalid, TransactionNotFound
+from bursar.core.model import Instant
+from bursar.core.money import to_number
+from bursar.core.periods import format_instant
+from bursar.credits import arguments
+from bursar.credits.arguments import (
+    AmountIn,
+    AnchorIn,
+    ComponentIn,
+    PeriodIn,
+    PriceIn,
+    RenewalIn,
+    RoundingIn,
+    UsageIn,
+)
+from bursar.credits.asynchronous import AsyncCredits
+from bursar.credits.catalogue import AsyncPlans, AsyncSkills, Plans, Prices, Skills
+from bursar.credits.remote.answers import Rows, Verified
+from bursar.credits.remote.connection import Connection, LoopConnection, ThreadConnection
+from bursar.credits.remote.place import Place
+from bursar.credits.remote.port import RemotePort
+from bursar.credits.remote.verbs import body_of, escaped
+from bursar.reports import DEFAULT_LIMIT
+from bursar.verify import Verdict
+
+
+async def open_on_loop(place: Place) -> AsyncCredits:
+    """The service, for event loops. Raises `ServiceUnavailable` where there is none."""
+    return await _open(LoopConnection(place))
+
+
+async def open_for_threads(place: Place) -> AsyncCredits:
+    """The same for threads: no method of it suspends."""
+    return await _open(ThreadConnection(place))
+
+
+async def _open(connection: Connection) -> AsyncCredits:
+    port = RemotePort(connection)
+    try:
+        await port.ask(dict[str, Any], "GET", "/healthz", once=True)
+    except BaseException:
+        await port.close()
+        raise
+    return RemoteCredits(port)
+
+
+class RemoteSkills(AsyncSkills):
+    """`AsyncSkills`, over HTTP."""
+
+    _port: RemotePort
+
+    async def list(self) -> Skills:
+        return (await self._port.ask(Rows[SkillAnswer], "GET", "skills")).data
+
+    async def get(self, name: str) -> SkillAnswer:
+        return await self._port.ask(SkillAnswer, "GET", _skill(name))
+
+    async def prices(self, name: str) -> Prices:
+        return (await self._port.ask(Rows[PriceAnswer], "GET", f"{_skill(name)}/prices")).data
+
+    async def add(
+        self,
+        name: str,
+        cost: AmountIn | None = None,
+        *,
+        components: Iterable[ComponentIn] | None = None,
+        display_name: str | None = None,
+        description: str | None = None,
+        rounding: RoundingIn = "1e-9",
+        minimum: AmountIn = 0,
+        markup: AmountIn = 1,
+        active: bool = True,
+    ) -> SkillAnswer:
+        text.check_skill("name", name)
+        body = _given(name=name, display_name=display_name, description=description, active=active)
+        body |= _price(arguments.price_of(cost, components, rounding, minimum, markup))
+        return await self._port.ask(SkillAnswer, "POST", "skills", body=body, repeatable=False)
+
+    async def set_price(
+        self,
+        name: str,
+        cost: AmountIn | None = None,
+        *,
+        components: Iterable[ComponentIn] | None = None,
+        rounding: RoundingIn = "1e-9",
+        minimum: AmountIn = 0,
+        markup: AmountIn = 1,
+    ) -> PriceAnswer:
+        body = _price(arguments.price_of(cost, components, rounding, minimum, markup))
+        return await self._port.ask(PriceAnswer, "POST", f"{_skill(name)}/prices", body=body, repeatable=False)
+
+    async def update(
+        self,
+        name: str,
+        *,
+        display_name: str | None = None,
+        description: str | None = None,
+        active: bool | None = None,
+    ) -> SkillAnswer:
+        body = _given(display_name=display_name, description=description, active=active)
+        return await self._port.ask(SkillAnswer, "PATCH", _skill(name), body=body)
+
+
+class RemotePlans(AsyncPlans):
+    """`AsyncPlans`, over HTTP."""
+
+    _port: RemotePort
+
+    async def list(self) -> Plans:
+        return (await self._port.ask(Rows[PlanAnswer], "GET", "plans")).data
+
+    async def get(self, name: str) -> PlanAnswer:
+        return await self._port.ask(PlanAnswer, "GET", _plan(name))
+
+    async def put(
+        self,
+        name: str,
+        *,
+        allowance: AmountIn,
+        display_name: str | None = None,
+        period: PeriodIn = "month",
+        anchor: AnchorIn = "calendar",
+        renewal: RenewalIn = "reset",
+        rollover_cap: AmountIn | None = None,
+        priority: int = 10,
+    ) -> PlanAnswer:
+        body = _given(
+            allowance=_credits(arguments.amount_of("allowance", allowance)),
+            display_name=display_name,
+            period=period,
+            anchor=anchor,
+            renewal=renewal,
+            rollover_cap=_credits(arguments.some_amount("rollover_cap", rollover_cap)),
+            priority=priority,
+        )
+        return await self._port.ask(PlanAnswer, "PUT", _plan(name), body=body)
+
+
+class RemoteCredits(AsyncCredits):
+    """`AsyncCredits`, over HTTP."""
+
+    _port: RemotePort
+
+    def __init__(self, port: RemotePort) -> None:
+        super().__init__(port)
+        self.skills = RemoteSkills(port)
+        self.plans = RemotePlans(port)
+
+    async def account(self, account: str) -> AccountAnswer:
+        return await self._port.ask(AccountAnswer, "GET", _account(account))
+
+    async def accounts(
+        self,
+        *,
+        query: str | None = None,
+        plan: str | None = None,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[AccountAnswer]:
+        asked = {"query": query, "plan": plan, "status": status, "cursor": cursor, "limit": limit}
+        return await self._page(AccountAnswer, "accounts", asked)
+
+    async def balance(self, account: str) -> BalanceAnswer:
+        return await self._port.ask(BalanceAnswer, "GET", f"{_account(account)}/balance")
+
+    async def quote(
+        self,
+        account: str,
+        amount: AmountIn | None = None,
+        *,
+        skill: str | None = None,
+        model: str | None = None,
+        usage: UsageIn | None = None,
+        quantity: int = 1,
+    ) -> QuoteAnswer:
+        command = arguments.charge(account, amount, skill=skill, model=model, usage=usage, quantity=quantity)
+        check(command)
+        return await self._port.ask(QuoteAnswer, "POST", f"{_account(account)}/quotes", body=body_of(command))
+
+    async def get_hold(self, account: str, hold: str) -> HoldAnswer:
+        return await self._port.ask(HoldAnswer, "GET", f"{_account(account)}/holds/{_name('hold', hold)}")
+
+    async def holds(
+        self, account: str, *, state: str | None = None, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[HoldAnswer]:
+        asked = {"state": state, "cursor": cursor, "limit": limit}
+        return await self._page(HoldAnswer, f"{_account(account)}/holds", asked)
+
+    async def grants(self, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT) -> Page[GrantAnswer]:
+        return await self._page(GrantAnswer, f"{_account(account)}/grants", {"cursor": cursor, "limit": limit})
+
+    async def history(
+        self,
+        account: str,
+        *,
+        type: str | None = None,
+        skill: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+    ) -> Page[Receipt]:
+        asked = {
+            "type": type,
+            "skill": skill,
+            "since": _time(arguments.instant_of("since", since)),
+            "until": _time(arguments.instant_of("until", until)),
+            "cursor": cursor,
+            "limit": limit,
+        }
+        return await self._page(Receipt, f"{_account(account)}/transactions", asked)
+
+    async def receipt(self, account: str, transaction: str) -> Receipt:
+        path = _account(account)
+        try:
+            name = _name("transaction", transaction)
+        except Invalid:
+            raise TransactionNotFound(transaction) from None
+        return await self._port.ask(Receipt, "GET", f"{path}/transactions/{name}")
+
+    async def verify(self, account: str | None = None) -> Verdict:
+        if account is not None:
+            text.check_id("account", account)
+        body = _given(account=account)
+        return (await self._port.ask(Verified, "POST", "verify", body=body, patient=True)).verdict
+
+    async def _page(self, shape: Any, path: str, asked: dict[str, Any]) -> Page[Any]:
+        """Part of a list. What a query cannot even carry is refused by name."""
+        for name, value in asked.items():
+            if isinstance(value, str):
+                text.check_name(name, value)
+        return await self._port.ask(Page[shape], "GET", path, query=asked)
+
+
+def _account(account: str) -> str:
+    text.check_id("account", account)
+    return f"accounts/{escaped(account)}"
+
+
+def _skill(name: str) -> str:
+    text.check_skill("skill", name)
+    return f"skills/{escaped(name)}"
+
+
+def _plan(name: str) -> str:
+    return f"plans/{_name('plan', name)}"
+
+
+def _name(field: str, name: str) -> str:
+    text.check_name(field, name)
+    return escaped(name)
+
+
+def _time(instant: Instant | None) -> str | None:
+    return None if instant is None else format_instant(instant)
+
+
+def _credits(nanos: int | None) -> Any:
+    return None if nanos is None else to_number(nanos)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """The fields that are given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _price(price: PriceIn) -> dict[str, Any]:
+    """A price as the API takes it: credits where the catalogue has nano-credits."""
+    components = price["components"]
+    body = _given(cost=_credits(price["cost"]), rounding=price["rounding"], minimum=_credits(price["minimum"]))
+    body["markup"] = price["markup"]
+    if components is not None:
+        body["components"] = [
+            _given(unit=part.unit, credits=to_number(part.credits), per=part.per, size=part.size, quality=part.quality)
+            for part in components
+        ]
+    return body
