@@ -19,7 +19,10 @@ from bursar.integrations.meter import meter
 from bursar.integrations.prices import Request
 from bursar.integrations.refusals import api_calls, problem, skills
 from tests.credits.conftest import DATABASES
+from tests.credits.remote.conftest import Service, service
 from tests.integrations.conftest import eventually, serving
+
+__all__ = ["service"]
 
 ALICE = {"x-user": "alice"}
 
@@ -117,6 +120,34 @@ async def test_of_a_hundred_at_once_on_an_account_of_fifty_fifty_handlers_run(cr
     assert (ran, statuses.count(200), statuses.count(402)) == (50, 50, 50)
     assert await posted_and_held(credits) == (0, 0)
     assert [t.type for t in (await credits.history("alice", limit=200)).data].count("CONSUMPTION") == 50
+
+
+async def test_behind_a_service_it_is_the_same(service: Service) -> None:
+    """The app's ledger is a service, on another server: forty at once on an account of twenty."""
+    ran = 0
+    full = asyncio.Event()
+    app = FastAPI()
+
+    @app.get("/call")
+    async def call() -> str:
+        nonlocal ran
+        ran += 1
+        if ran == 20:
+            full.set()
+        await full.wait()
+        return "done"
+
+    async with AsyncCredits.open(service.url) as credits:
+        await credits.open_account("alice")
+        await credits.adjust("alice", to=20, reason="the test")
+        async with (
+            serving(metered(app, credits)) as address,
+            httpx.AsyncClient(base_url=address, headers=ALICE, timeout=60) as client,
+        ):
+            answers = await asyncio.gather(*(client.get("/call") for _ in range(40)))
+        statuses = [answer.status_code for answer in answers]
+        assert (ran, statuses.count(200), statuses.count(402)) == (20, 20, 20)
+        assert await posted_and_held(credits) == (0, 0)
 
 
 async def test_below_the_price_it_is_refused_before_the_handler(

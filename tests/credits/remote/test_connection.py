@@ -222,6 +222,38 @@ def test_a_forked_child_speaks_on_connections_of_its_own(service: Service) -> No
     assert run(script, service.url) == [[2, 97], 1, 96, True]
 
 
+def test_a_finalizer_in_the_middle_of_a_request_hands_over(alice: Credits) -> None:
+    """It may run while its thread holds the pool's lock, and must not wait for it there."""
+    hold = alice.hold("alice", 10)
+    hold.__enter__()
+    connection: Any = alice._twin._port._connection  # type: ignore[attr-defined]
+    send = connection._send
+
+    async def send_and_finalize(request: Any, seconds: float) -> Any:
+        connection._send = send
+        with connection._lock:
+            hold.__exit__(GeneratorExit, GeneratorExit(), None)
+        return await send(request, seconds)
+
+    connection._send = send_and_finalize
+    alice.charge("alice", 1)
+    for chore in list(connection._chores):
+        chore.join()
+    assert (alice.balance("alice").posted, alice.balance("alice").held) == (89, 0)
+
+
+async def test_closing_waits_for_what_is_under_way(middleman: Middleman, url: str) -> None:
+    credits = await AsyncCredits.open(middleman.url)
+    await credits.open_account("alice")
+    middleman.fates.append(Fate.LOSE_ANSWER)  # so that it takes its time
+    charges = [asyncio.create_task(credits.charge("alice", 1)) for _ in range(5)]
+    await asyncio.sleep(0)
+    await credits.close()
+    assert sorted((await charge).available for charge in charges) == [95, 96, 97, 98, 99]
+    with pytest.raises(EngineClosed):
+        await credits.charge("alice", 1)
+
+
 def test_after_closing_nothing_is_asked(alice: Credits, middleman: Middleman) -> None:
     alice.close()
     asked = len(middleman.requests)

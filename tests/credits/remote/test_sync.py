@@ -18,7 +18,6 @@ globals().update(
         leaving={
             "test_a_generator_that_is_dropped_in_the_ledgers_own_thread_settles_too": ROOM,
             "test_the_ledgers_own_thread_cannot_wait_for_itself": ROOM,
-            "test_closing_waits_for_what_was_submitted": "what is under way is cut off: see test_connection.py",
             "test_closing_waits_for_what_is_being_read": ROOM,
             "test_closing_leaves_no_thread_behind": ROOM,
             "test_when_it_is_closed_the_system_too_has_ended_its_threads": ROOM,

@@ -26,7 +26,7 @@ from msgspec import Struct
 from bursar.clock import monotonic
 from bursar.core.errors import BursarError, EngineClosed
 from bursar.credits.driving import drive
-from bursar.credits.ports import Home
+from bursar.credits.ports import HandedOver, Home
 from bursar.credits.remote.place import Place
 from bursar.credits.remote.refusals import ServiceUnavailable, refusal_of
 
@@ -80,7 +80,7 @@ class Connection(Protocol):
         """Do it even if the caller is cancelled or interrupted while it waits; what `undo` makes of it follows then."""
 
     async def close(self) -> None:
-        """Finish what is under way, and close. Again: nothing."""
+        """Finish what is under way, for as long as a call may take, and close. Again: nothing."""
 
 
 class _Connection:
@@ -90,7 +90,7 @@ class _Connection:
         self._place = place
         self._closed = False
 
-    async def ask(self, request: Request) -> Answer:
+    async def _ask(self, request: Request) -> Answer:
         deadline = monotonic() + self._place.timeout_seconds
         pause = FIRST_PAUSE_SECONDS
         while True:
@@ -146,10 +146,12 @@ class LoopConnection(_Connection):
         super().__init__(place)
         self._home = Home()
         self._pool = httpx.AsyncClient(**self._settings())
+        self._asked = 0
+        self._quiet = asyncio.Event()
         self._chores: set[asyncio.Task[Any]] = set()
 
     async def ask(self, request: Request) -> Answer:
-        return await self._at_home(lambda: super(LoopConnection, self).ask(request))
+        return await self._at_home(lambda: self._ask_here(request))
 
     async def insist(self, work: Work[T], undo: Undo[T] | None) -> T:
         return await self._at_home(lambda: self._insist(work, undo))
@@ -162,6 +164,16 @@ class LoopConnection(_Connection):
         if self._home.is_here():
             return await work()
         return await self._home.bring(work())
+
+    async def _ask_here(self, request: Request) -> Answer:
+        self._refuse_closed()
+        self._asked += 1
+        try:
+            return await self._ask(request)
+        finally:
+            self._asked -= 1
+            if self._closed and not self._asked:
+                self._quiet.set()
 
     async def _insist(self, work: Work[T], undo: Undo[T] | None) -> T:
         task = asyncio.ensure_future(work())
@@ -176,6 +188,8 @@ class LoopConnection(_Connection):
         while self._chores:
             await asyncio.wait(self._chores)
         self._closed = True
+        while self._asked:
+            await self._quiet.wait()
         await self._pool.aclose()
 
     def _keep(self, task: asyncio.Task[Any]) -> None:
@@ -183,7 +197,6 @@ class LoopConnection(_Connection):
         task.add_done_callback(self._chores.discard)
 
     async def _send(self, request: Request, seconds: float) -> httpx.Response:
-        self._refuse_closed()
         return await self._pool.request(**self._arguments(request, seconds))
 
     async def _pause(self, seconds: float) -> None:
@@ -212,12 +225,37 @@ class ThreadConnection(_Connection):
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._asked = 0
+        self._asking = threading.local()
         self._pool: httpx.Client | None = None
         self._pid = os.getpid()
         self._chores: set[threading.Thread] = set()
 
+    async def ask(self, request: Request) -> Answer:
+        if self._pid != os.getpid():
+            self._forget_parent()
+        with self._lock:
+            self._refuse_closed()
+            self._asked += 1
+        before, self._asking.now = self._is_asking(), True
+        try:
+            return await self._ask(request)
+        finally:
+            self._asking.now = before
+            with self._lock:
+                self._asked -= 1
+                self._lock.notify_all()
+
+    def _is_asking(self) -> bool:
+        """Whether this thread is in the middle of a request."""
+        return getattr(self._asking, "now", False)
+
     async def insist(self, work: Work[T], undo: Undo[T] | None) -> T:
+        if self._is_asking():
+            # A finalizer that happens to run while its thread may hold the pool's lock: it cannot wait for it.
+            self._begin_chore(work, undo)
+            raise HandedOver
         try:
             return await work()
         except BursarError:
@@ -225,10 +263,13 @@ class ThreadConnection(_Connection):
         except BaseException:
             # A signal's handler raised while the thread was waiting: whether the request arrived is not known. It is
             # safe to repeat, so it is repeated.
-            chore = threading.Thread(target=self._chore, args=(work, undo), name="bursar-undo", daemon=True)
-            self._chores.add(chore)
-            chore.start()
+            self._begin_chore(work, undo)
             raise
+
+    def _begin_chore(self, work: Work[T], undo: Undo[T] | None) -> None:
+        chore = threading.Thread(target=self._chore, args=(work, undo), name="bursar-undo", daemon=True)
+        self._chores.add(chore)
+        chore.start()
 
     def _chore(self, work: Work[T], undo: Undo[T] | None) -> None:
         try:
@@ -240,10 +281,13 @@ class ThreadConnection(_Connection):
     async def close(self) -> None:
         for chore in list(self._chores):
             chore.join()
+        if self._pid != os.getpid():
+            self._forget_parent()
         with self._lock:
             self._closed = True
+            self._lock.wait_for(lambda: not self._asked, self._place.timeout_seconds)
             pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
+        if pool is not None:
             pool.close()
 
     async def _send(self, request: Request, seconds: float) -> httpx.Response:
@@ -254,17 +298,15 @@ class ThreadConnection(_Connection):
 
     def _find_pool(self) -> httpx.Client:
         """This process's own: a forked child must not speak on its parent's connections."""
-        if self._pid != os.getpid():
-            self._forget_parent()
         with self._lock:
-            self._refuse_closed()
             if self._pool is None:
                 self._pool = httpx.Client(**self._settings())
             return self._pool
 
     def _forget_parent(self) -> None:
         """In a forked child. Its parent's lock may be held by a thread that is not here."""
-        self._lock, self._pid = threading.Lock(), os.getpid()
+        self._lock, self._asked, self._chores = threading.Condition(), 0, set()
+        self._pid = os.getpid()
         if self._pool is not None:
             _abandoned.append(self._pool)
             self._pool = None
