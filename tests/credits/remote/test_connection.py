@@ -249,7 +249,7 @@ async def test_closing_waits_for_what_is_under_way(middleman: Middleman, url: st
     charges = [asyncio.create_task(credits.charge("alice", 1)) for _ in range(5)]
     await asyncio.sleep(0)
     await credits.close()
-    assert sorted((await charge).available for charge in charges) == [95, 96, 97, 98, 99]
+    assert sorted([(await charge).available for charge in charges]) == [95, 96, 97, 98, 99]
     with pytest.raises(EngineClosed):
         await credits.charge("alice", 1)
 

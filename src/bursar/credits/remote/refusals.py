@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from bursar.core import errors
 from bursar.core.errors import (
     Amount,
     BursarError,
@@ -123,9 +124,13 @@ def _annotations(cls: Any) -> dict[str, str]:
 
 @cache
 def _known() -> dict[str, type[BursarError]]:
-    """Every error that a service may name. Its engine being closed is its own affair: that is no answer."""
-    named = {error.code: error for error in _below(BursarError)}
-    return {code: error for code, error in named.items() if error not in (EngineClosed, ServiceUnavailable)}
+    """Every error that a service may name: the ledger's own, and a key that is not good.
+
+    Its engine being closed is its own affair: that is no answer.
+    """
+    ours = [error for error in _below(BursarError) if error.__module__ == errors.__name__]
+    known = {error.code: error for error in ours if error is not EngineClosed}
+    return known | {Unauthenticated.code: Unauthenticated}
 
 
 def _below(error: type[BursarError]) -> Iterator[type[BursarError]]:
