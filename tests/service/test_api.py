@@ -71,6 +71,44 @@ async def test_an_account_is_changed_frozen_and_freed(each_service: Service) -> 
     assert (await admin.post(f"{alice}/charges", json={"amount": 1})).status_code == 201
 
 
+async def test_an_allowance_is_renewed_once_under_a_key(each_service: Service) -> None:
+    admin = each_service.admin
+    await admin.post(f"{V1}/accounts", json={"id": "alice"})
+    await admin.post(f"{V1}/accounts/alice/charges", json={"amount": 30})
+    key = {"Idempotency-Key": "reset-1"}
+    first = await admin.post(f"{V1}/accounts/alice/renewals", headers=key)
+    await admin.post(f"{V1}/accounts/alice/charges", json={"amount": 5})
+    again = await admin.post(f"{V1}/accounts/alice/renewals", json={"idempotency_key": "reset-1"})
+    assert (first.status_code, first.json()["available"]) == (200, 100)
+    assert (again.json()["available"], again.headers["idempotency-replayed"]) == (95, "true")
+    differs = await admin.post(f"{V1}/accounts/alice/renewals", headers=key, json={"idempotency_key": "reset-2"})
+    assert (differs.status_code, differs.json()["field"]) == (422, "idempotency_key")
+    app = await each_service.key("service")
+    assert (await app.post(f"{V1}/accounts/alice/renewals")).status_code == 403
+
+
+async def test_a_change_under_a_key_is_made_once(each_service: Service) -> None:
+    await each_service.account("alice")
+    change = {"name": "Alice", "idempotency_key": "change-1"}
+    assert (await each_service.admin.patch(f"{V1}/accounts/alice", json=change)).json()["name"] == "Alice"
+    await each_service.admin.patch(f"{V1}/accounts/alice", json={"name": "Alicia"})
+    assert (await each_service.admin.patch(f"{V1}/accounts/alice", json=change)).json()["name"] == "Alicia"
+    other = await each_service.admin.patch(f"{V1}/accounts/alice", json={**change, "name": "Al"})
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
+async def test_plans_are_put_and_listed(each_service: Service) -> None:
+    body = {"allowance": 1_000, "renewal": "rollover", "rollover_cap": "500.5"}
+    put = await each_service.admin.put(f"{V1}/plans/gold", json=body)
+    assert (put.status_code, put.json()["allowance"], put.json()["rollover_cap"]) == (200, 1_000, 500.5)
+    assert (await each_service.admin.get(f"{V1}/plans/gold")).json() == put.json()
+    listed = (await each_service.admin.get(f"{V1}/plans")).json()["data"]
+    assert [plan["name"] for plan in listed] == ["free", "gold", "pro", "team"]
+    assert (await each_service.admin.get(f"{V1}/plans/none")).json()["code"] == "plan_not_found"
+    app = await each_service.key("service")
+    assert (await app.put(f"{V1}/plans/gold", json=body)).status_code == 403
+
+
 async def test_amounts_are_exact_both_ways(each_service: Service) -> None:
     await each_service.account("alice", "0.3")
     charges = f"{V1}/accounts/alice/charges"
