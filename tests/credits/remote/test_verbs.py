@@ -15,12 +15,20 @@ from bursar.credits import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills
 from bursar.credits.remote.connection import Connection, ThreadConnection
 from bursar.credits.remote.face import RemoteCredits, RemotePlans, RemoteSkills
+from bursar.credits.remote.paths import escaped
 from bursar.credits.remote.place import Place
 from bursar.credits.remote.port import RemotePort
-from bursar.credits.remote.verbs import ROUTES, body_of, escaped, request_of
+from bursar.credits.remote.reporting import RemoteReports
+from bursar.credits.remote.verbs import ROUTES, body_of, request_of
+from bursar.credits.reporting import AsyncReports
 from bursar.service.api.verbs import VERBS
 
-FACES = [(AsyncCredits, RemoteCredits), (AsyncSkills, RemoteSkills), (AsyncPlans, RemotePlans)]
+FACES = [
+    (AsyncCredits, RemoteCredits),
+    (AsyncSkills, RemoteSkills),
+    (AsyncPlans, RemotePlans),
+    (AsyncReports, RemoteReports),
+]
 NOT_OVER_HTTP = {Touch: "what is due is done by whatever comes next"}
 
 

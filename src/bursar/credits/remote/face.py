@@ -42,9 +42,11 @@ from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills, Plans, Prices, Skills
 from bursar.credits.remote.answers import Rows, Verified
 from bursar.credits.remote.connection import Connection, LoopConnection, ThreadConnection
+from bursar.credits.remote.paths import account_path, checked, named, skill_path
 from bursar.credits.remote.place import Place
 from bursar.credits.remote.port import RemotePort
-from bursar.credits.remote.verbs import body_of, escaped
+from bursar.credits.remote.reporting import RemoteReports
+from bursar.credits.remote.verbs import body_of
 from bursar.reports import DEFAULT_LIMIT
 from bursar.verify import Verdict
 
@@ -78,10 +80,10 @@ class RemoteSkills(AsyncSkills):
         return (await self._port.ask(Rows[SkillAnswer], "GET", "skills")).data
 
     async def get(self, name: str) -> SkillAnswer:
-        return await self._port.ask(SkillAnswer, "GET", _skill(name))
+        return await self._port.ask(SkillAnswer, "GET", skill_path(name))
 
     async def prices(self, name: str) -> Prices:
-        return (await self._port.ask(Rows[PriceAnswer], "GET", f"{_skill(name)}/prices")).data
+        return (await self._port.ask(Rows[PriceAnswer], "GET", f"{skill_path(name)}/prices")).data
 
     async def add(
         self,
@@ -112,7 +114,7 @@ class RemoteSkills(AsyncSkills):
         markup: AmountIn = 1,
     ) -> PriceAnswer:
         body = _price(arguments.price_of(cost, components, rounding, minimum, markup))
-        return await self._port.ask(PriceAnswer, "POST", f"{_skill(name)}/prices", body=body, repeatable=False)
+        return await self._port.ask(PriceAnswer, "POST", f"{skill_path(name)}/prices", body=body, repeatable=False)
 
     async def update(
         self,
@@ -123,7 +125,7 @@ class RemoteSkills(AsyncSkills):
         active: bool | None = None,
     ) -> SkillAnswer:
         body = _given(display_name=display_name, description=description, active=active)
-        return await self._port.ask(SkillAnswer, "PATCH", _skill(name), body=body)
+        return await self._port.ask(SkillAnswer, "PATCH", skill_path(name), body=body)
 
 
 class RemotePlans(AsyncPlans):
@@ -135,7 +137,7 @@ class RemotePlans(AsyncPlans):
         return (await self._port.ask(Rows[PlanAnswer], "GET", "plans")).data
 
     async def get(self, name: str) -> PlanAnswer:
-        return await self._port.ask(PlanAnswer, "GET", _plan(name))
+        return await self._port.ask(PlanAnswer, "GET", f"plans/{named('plan', name)}")
 
     async def put(
         self,
@@ -158,7 +160,7 @@ class RemotePlans(AsyncPlans):
             rollover_cap=_credits(arguments.some_amount("rollover_cap", rollover_cap)),
             priority=priority,
         )
-        return await self._port.ask(PlanAnswer, "PUT", _plan(name), body=body)
+        return await self._port.ask(PlanAnswer, "PUT", f"plans/{named('plan', name)}", body=body)
 
 
 class RemoteCredits(AsyncCredits):
@@ -170,9 +172,10 @@ class RemoteCredits(AsyncCredits):
         super().__init__(port)
         self.skills = RemoteSkills(port)
         self.plans = RemotePlans(port)
+        self.reports = RemoteReports(port)
 
     async def account(self, account: str) -> AccountAnswer:
-        return await self._port.ask(AccountAnswer, "GET", _account(account))
+        return await self._port.ask(AccountAnswer, "GET", account_path(account))
 
     async def accounts(
         self,
@@ -187,7 +190,7 @@ class RemoteCredits(AsyncCredits):
         return await self._page(AccountAnswer, "accounts", asked)
 
     async def balance(self, account: str) -> BalanceAnswer:
-        return await self._port.ask(BalanceAnswer, "GET", f"{_account(account)}/balance")
+        return await self._port.ask(BalanceAnswer, "GET", f"{account_path(account)}/balance")
 
     async def quote(
         self,
@@ -201,19 +204,19 @@ class RemoteCredits(AsyncCredits):
     ) -> QuoteAnswer:
         command = arguments.charge(account, amount, skill=skill, model=model, usage=usage, quantity=quantity)
         check(command)
-        return await self._port.ask(QuoteAnswer, "POST", f"{_account(account)}/quotes", body=body_of(command))
+        return await self._port.ask(QuoteAnswer, "POST", f"{account_path(account)}/quotes", body=body_of(command))
 
     async def get_hold(self, account: str, hold: str) -> HoldAnswer:
-        return await self._port.ask(HoldAnswer, "GET", f"{_account(account)}/holds/{_name('hold', hold)}")
+        return await self._port.ask(HoldAnswer, "GET", f"{account_path(account)}/holds/{named('hold', hold)}")
 
     async def holds(
         self, account: str, *, state: str | None = None, cursor: str | None = None, limit: int = DEFAULT_LIMIT
     ) -> Page[HoldAnswer]:
         asked = {"state": state, "cursor": cursor, "limit": limit}
-        return await self._page(HoldAnswer, f"{_account(account)}/holds", asked)
+        return await self._page(HoldAnswer, f"{account_path(account)}/holds", asked)
 
     async def grants(self, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT) -> Page[GrantAnswer]:
-        return await self._page(GrantAnswer, f"{_account(account)}/grants", {"cursor": cursor, "limit": limit})
+        return await self._page(GrantAnswer, f"{account_path(account)}/grants", {"cursor": cursor, "limit": limit})
 
     async def history(
         self,
@@ -234,12 +237,12 @@ class RemoteCredits(AsyncCredits):
             "cursor": cursor,
             "limit": limit,
         }
-        return await self._page(Receipt, f"{_account(account)}/transactions", asked)
+        return await self._page(Receipt, f"{account_path(account)}/transactions", asked)
 
     async def receipt(self, account: str, transaction: str) -> Receipt:
-        path = _account(account)
+        path = account_path(account)
         try:
-            name = _name("transaction", transaction)
+            name = named("transaction", transaction)
         except Invalid:
             raise TransactionNotFound(transaction) from None
         return await self._port.ask(Receipt, "GET", f"{path}/transactions/{name}")
@@ -251,30 +254,8 @@ class RemoteCredits(AsyncCredits):
         return (await self._port.ask(Verified, "POST", "verify", body=body, patient=True)).verdict
 
     async def _page(self, shape: Any, path: str, asked: dict[str, Any]) -> Page[Any]:
-        """Part of a list. What a query cannot even carry is refused by name."""
-        for name, value in asked.items():
-            if isinstance(value, str):
-                text.check_name(name, value)
-        return await self._port.ask(Page[shape], "GET", path, query=asked)
-
-
-def _account(account: str) -> str:
-    text.check_id("account", account)
-    return f"accounts/{escaped(account)}"
-
-
-def _skill(name: str) -> str:
-    text.check_skill("skill", name)
-    return f"skills/{escaped(name)}"
-
-
-def _plan(name: str) -> str:
-    return f"plans/{_name('plan', name)}"
-
-
-def _name(field: str, name: str) -> str:
-    text.check_name(field, name)
-    return escaped(name)
+        """Part of a list."""
+        return await self._port.ask(Page[shape], "GET", path, query=checked(asked))
 
 
 def _time(instant: Instant | None) -> str | None:

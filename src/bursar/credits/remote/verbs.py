@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cache
 from inspect import get_annotations
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
@@ -43,6 +42,7 @@ from bursar.core.periods import format_instant
 from bursar.credits.ports import SERVICES_PLAN
 from bursar.credits.remote.answers import decode
 from bursar.credits.remote.connection import Request
+from bursar.credits.remote.paths import escaped
 from bursar.credits.told import Told
 
 Body = dict[str, Any]
@@ -162,11 +162,6 @@ def _path(route: Route, command: Command) -> str:
         name: escaped(getattr(command, name)) for name in type(command).__struct_fields__ if f"{{{name}}}" in route.path
     }
     return route.path.format_map(ids)
-
-
-def escaped(segment: str) -> str:
-    """One segment of a path. Dots too: `..` must not lead anywhere."""
-    return quote(segment, safe="").replace(".", "%2E")
 
 
 @cache
