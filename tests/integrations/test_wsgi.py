@@ -154,6 +154,21 @@ async def test_a_client_that_leaves_a_stream_pays_as_far_as_it_came(
     assert posted_and_held(blocking) == (posted, 0)
 
 
+def test_whoever_has_an_answer_of_known_length_finds_it_paid(blocking: Credits) -> None:
+    def app(environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Length", "4")])
+        meter().cost("0.5")
+        yield b"to"
+        yield b"be"
+
+    response = iter(metered(app, blocking)(_environ(), _start))
+    assert (next(response), posted_and_held(blocking)) == (b"to", (100, 1))
+    assert (next(response), posted_and_held(blocking)) == (b"be", (Decimal("99.5"), 0))
+    assert list(response) == []
+    response.close()  # type: ignore[attr-defined]
+    assert posted_and_held(blocking) == (Decimal("99.5"), 0)
+
+
 def test_a_status_that_comes_with_the_first_part(blocking: Credits) -> None:
     """An app may be a generator: nothing of it has run when the server begins to read."""
 

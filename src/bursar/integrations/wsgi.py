@@ -2,8 +2,8 @@
 
     app.wsgi_app = CreditsMiddleware(app.wsgi_app, credits, account=who, price=1)
 
-The price is held before the app is called; too little is refused then and there. It is captured when the last of a
-2xx has been handed to the server; see `gate` for every other end.
+The price is held before the app is called; too little is refused then and there. It is captured when a 2xx is about
+to be whole, which its Content-Length says beforehand, else its end; see `gate` for every other end.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Response:
         self._spend = spend
         self._start_response = start_response
         self._status: int | None = None
+        self._missing: int | None = None
         self._parts: Iterable[bytes] = ()
         self._iterator: Iterator[bytes] = iter(())
 
@@ -100,6 +101,8 @@ class Response:
 
     def _start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         self._status = int(status.split(" ", 1)[0])
+        lengths = [value for name, value in headers if name.lower() == "content-length" and value.isdecimal()]
+        self._missing = int(lengths[-1]) if lengths else None
         return self._start_response(status, headers, exc_info) if exc_info else self._start_response(status, headers)
 
     def __iter__(self) -> Iterator[bytes]:
@@ -108,13 +111,18 @@ class Response:
     def __next__(self) -> bytes:
         try:
             with running(self._spend.meter):
-                return next(self._iterator)
+                part = next(self._iterator)
         except StopIteration:
             self._settle(Ending.WHOLE)
             raise
         except BaseException as error:
             self._settle(Ending.BROKE, error)
             raise
+        if self._missing is not None:
+            self._missing -= len(part)
+            if self._missing <= 0:
+                self._settle(Ending.WHOLE)
+        return part
 
     def close(self) -> None:
         """What every server does in the end. Before the last part: the client is gone, or wanted the head alone."""
