@@ -321,6 +321,7 @@ async def test_a_plan_that_changes_keeps_what_was_granted(credits: AsyncCredits)
 
 async def test_plans_are_listed_by_name(credits: AsyncCredits) -> None:
     assert [(plan.name, plan.allowance) for plan in await credits.plans.list()] == [
+        ("enterprise", 10_000),
         ("free", 100),
         ("pro", 500),
         ("team", 2_000),

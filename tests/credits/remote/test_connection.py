@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -103,6 +104,25 @@ def test_every_verb_survives_a_lost_message(alice: Credits, middleman: Middleman
     assert alice.void("bob", grant.grant.id).grant.voided_at is not None
     assert not middleman.fates
     assert (alice.balance("bob").posted, alice.balance("bob").held) == (5, 0)
+    assert alice.verify().findings == []
+
+
+@pytest.mark.parametrize("fate", [Fate.LOSE_ANSWER, Fate.LOSE_REQUEST, Fate.BUSY])
+def test_a_period_is_paid_once_and_one_plan_cancelled_and_a_price_refreshed_once(
+    alice: Credits, middleman: Middleman, fate: Fate
+) -> None:
+    alice.plans.put("gold", allowance=900, after="pro")
+    once = alice.subscribe("alice", "gold", days=30)
+    middleman.fates.append(fate)
+    twice = alice.subscribe("alice", "gold", days=30)
+    assert once.subscription_ends_at is not None
+    assert twice.subscription_ends_at == once.subscription_ends_at + timedelta(days=30)
+    middleman.fates.append(fate)
+    assert alice.cancel("alice", at="now").plan == "pro"
+    alice.models.add("gpt-4o")
+    middleman.fates.append(fate)
+    assert alice.models.refresh("gpt-4o").price.version == 1
+    assert not middleman.fates
     assert alice.verify().findings == []
 
 

@@ -24,16 +24,14 @@ from bursar.answers import (
 from bursar.core import text
 from bursar.core.commands import check
 from bursar.core.errors import Invalid, TransactionNotFound
-from bursar.core.model import Instant
-from bursar.core.money import to_number
-from bursar.core.periods import format_instant
 from bursar.credits import arguments
 from bursar.credits.arguments import (
+    PRESET_DEFAULT,
     AmountIn,
     AnchorIn,
     ComponentIn,
     PeriodIn,
-    PriceIn,
+    PresetDefault,
     RenewalIn,
     RoundingIn,
     UsageIn,
@@ -41,7 +39,9 @@ from bursar.credits.arguments import (
 from bursar.credits.asynchronous import AsyncCredits
 from bursar.credits.catalogue import AsyncPlans, AsyncSkills, Plans, Prices, Skills
 from bursar.credits.remote.answers import Rows, Verified
+from bursar.credits.remote.bodies import amount, given, moment, price_body
 from bursar.credits.remote.connection import Connection, LoopConnection, ThreadConnection
+from bursar.credits.remote.models import RemoteModels
 from bursar.credits.remote.paths import account_path, checked, named, skill_path
 from bursar.credits.remote.place import Place
 from bursar.credits.remote.port import RemotePort
@@ -99,8 +99,8 @@ class RemoteSkills(AsyncSkills):
         active: bool = True,
     ) -> SkillAnswer:
         text.check_skill("name", name)
-        body = _given(name=name, display_name=display_name, description=description, active=active)
-        body |= _price(arguments.price_of(cost, components, rounding, minimum, markup))
+        body = given(name=name, display_name=display_name, description=description, active=active)
+        body |= price_body(arguments.price_of(cost, components, rounding, minimum, markup))
         return await self._port.ask(SkillAnswer, "POST", "skills", body=body, repeatable=False)
 
     async def set_price(
@@ -112,8 +112,14 @@ class RemoteSkills(AsyncSkills):
         rounding: RoundingIn = "1e-9",
         minimum: AmountIn = 0,
         markup: AmountIn = 1,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
     ) -> PriceAnswer:
-        body = _price(arguments.price_of(cost, components, rounding, minimum, markup))
+        body = price_body(arguments.price_of(cost, components, rounding, minimum, markup))
+        body |= given(
+            valid_from=moment(arguments.instant_of("valid_from", valid_from)),
+            valid_to=moment(arguments.instant_of("valid_to", valid_to)),
+        )
         return await self._port.ask(PriceAnswer, "POST", f"{skill_path(name)}/prices", body=body, repeatable=False)
 
     async def update(
@@ -124,7 +130,7 @@ class RemoteSkills(AsyncSkills):
         description: str | None = None,
         active: bool | None = None,
     ) -> SkillAnswer:
-        body = _given(display_name=display_name, description=description, active=active)
+        body = given(display_name=display_name, description=description, active=active)
         return await self._port.ask(SkillAnswer, "PATCH", skill_path(name), body=body)
 
 
@@ -150,16 +156,27 @@ class RemotePlans(AsyncPlans):
         renewal: RenewalIn = "reset",
         rollover_cap: AmountIn | None = None,
         priority: int = 10,
+        timezone: str | None = None,
+        duration_days: int | None = None,
+        after: str | PresetDefault | None = PRESET_DEFAULT,
+        trial: bool = False,
+        prorated: bool = False,
     ) -> PlanAnswer:
-        body = _given(
-            allowance=_credits(arguments.amount_of("allowance", allowance)),
+        body = given(
+            allowance=amount(arguments.amount_of("allowance", allowance)),
             display_name=display_name,
             period=period,
             anchor=anchor,
             renewal=renewal,
-            rollover_cap=_credits(arguments.some_amount("rollover_cap", rollover_cap)),
+            rollover_cap=amount(arguments.some_amount("rollover_cap", rollover_cap)),
             priority=priority,
+            timezone=timezone,
+            duration_days=duration_days,
+            trial=trial or None,
+            prorated=prorated or None,
         )
+        if not isinstance(after, PresetDefault):
+            body["after"] = after
         return await self._port.ask(PlanAnswer, "PUT", f"plans/{named('plan', name)}", body=body)
 
 
@@ -171,6 +188,7 @@ class RemoteCredits(AsyncCredits):
     def __init__(self, port: RemotePort) -> None:
         super().__init__(port)
         self.skills = RemoteSkills(port)
+        self.models = RemoteModels(port)
         self.plans = RemotePlans(port)
         self.reports = RemoteReports(port)
 
@@ -232,8 +250,8 @@ class RemoteCredits(AsyncCredits):
         asked = {
             "type": type,
             "skill": skill,
-            "since": _time(arguments.instant_of("since", since)),
-            "until": _time(arguments.instant_of("until", until)),
+            "since": moment(arguments.instant_of("since", since)),
+            "until": moment(arguments.instant_of("until", until)),
             "cursor": cursor,
             "limit": limit,
         }
@@ -250,35 +268,9 @@ class RemoteCredits(AsyncCredits):
     async def verify(self, account: str | None = None) -> Verdict:
         if account is not None:
             text.check_id("account", account)
-        body = _given(account=account)
+        body = given(account=account)
         return (await self._port.ask(Verified, "POST", "verify", body=body, patient=True)).verdict
 
     async def _page(self, shape: Any, path: str, asked: dict[str, Any]) -> Page[Any]:
         """Part of a list."""
         return await self._port.ask(Page[shape], "GET", path, query=checked(asked))
-
-
-def _time(instant: Instant | None) -> str | None:
-    return None if instant is None else format_instant(instant)
-
-
-def _credits(nanos: int | None) -> Any:
-    return None if nanos is None else to_number(nanos)
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    """The fields that are given."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _price(price: PriceIn) -> dict[str, Any]:
-    """A price as the API takes it: credits where the catalogue has nano-credits."""
-    components = price["components"]
-    body = _given(cost=_credits(price["cost"]), rounding=price["rounding"], minimum=_credits(price["minimum"]))
-    body["markup"] = price["markup"]
-    if components is not None:
-        body["components"] = [
-            _given(unit=part.unit, credits=to_number(part.credits), per=part.per, size=part.size, quality=part.quality)
-            for part in components
-        ]
-    return body

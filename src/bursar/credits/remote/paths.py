@@ -25,6 +25,11 @@ def skill_path(name: str) -> str:
     return f"skills/{escaped(name)}"
 
 
+def model_path(name: str) -> str:
+    """Where a model is. Raises `Invalid`."""
+    return f"models/{named('model', name)}"
+
+
 def named(field: str, name: str) -> str:
     """Another name as a segment. Raises `Invalid`."""
     text.check_name(field, name)

@@ -19,7 +19,9 @@ from bursar import entropy
 from bursar.answers import ENCODER, AccountAnswer, GrantReceipt, HoldAnswer, Receipt, TransferReceipt
 from bursar.core.commands import (
     Adjust,
+    CancelPlan,
     Capture,
+    ChangePlan,
     Charge,
     Close,
     Command,
@@ -110,6 +112,8 @@ ROUTES: Final[dict[type[Command], Route]] = {
     Unfreeze: Route(path="accounts/{account}", answer=_account, method="PATCH", keyed=False, also={"status": "active"}),
     Close: Route(path="accounts/{account}", answer=_account, method="PATCH", keyed=False, also={"status": "closed"}),
     Renew: Route(path="accounts/{account}/renewals", answer=_account),
+    ChangePlan: Route(path="accounts/{account}/subscription", answer=_account, method="PUT"),
+    CancelPlan: Route(path="accounts/{account}/subscription", answer=_account, method="DELETE"),
     Charge: Route(path="accounts/{account}/charges", answer=_receipt),
     PlaceHold: Route(path="accounts/{account}/holds", answer=_hold),
     Dispatch: Route(path="accounts/{account}/holds/{hold}/dispatch", answer=_hold, keyed=False),
