@@ -9,10 +9,12 @@ from bursar.answers import (
     AccountAnswer,
     GrantAnswer,
     HoldAnswer,
+    MemberAnswer,
     Receipt,
     make_account,
     make_grant,
     make_hold,
+    make_member,
 )
 from bursar.core.model import Transaction
 from bursar.credits.ports import Port
@@ -66,6 +68,16 @@ def hold_of(done: Done) -> HoldAnswer:
 def grant_of(done: Done) -> GrantAnswer:
     """The grant in the outcome of a command that always has one."""
     return made(done.lot) if isinstance(done, Told) else make_grant(made(done.lot))
+
+
+def member_of(done: Done) -> MemberAnswer:
+    """The member in the outcome of a command that always has one."""
+    return made(done.member) if isinstance(done, Told) else make_member(made(done.member))
+
+
+def run_id_of(done: Done) -> str:
+    """The id of the run that a command opened: a run is a hold."""
+    return made(done.run).id if isinstance(done, Told) else made(done.hold).hold_id
 
 
 def made(value: T | None) -> T:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bursar import allotments
-from bursar.answers import LimitAnswer, MemberAnswer, Page, make_member
+from bursar.answers import LimitAnswer, MemberAnswer, Page
 from bursar.core.commands import AddMember, RemoveLimit, RemoveMember, SetLimit
 from bursar.credits import arguments
 from bursar.credits.arguments import AmountIn, ScopeIn, WindowIn
-from bursar.credits.face import Face, made, stamp
+from bursar.credits.face import Face, member_of, stamp
 from bursar.reports import DEFAULT_LIMIT
 
 
@@ -41,6 +41,9 @@ class AsyncLimiting(Face):
             timezone=timezone,
         )
         await self._port.execute(command)
+        return await self._get_limit(account, limit)
+
+    async def _get_limit(self, account: str, limit: str) -> LimitAnswer:
         return await self._port.run(lambda runtime: allotments.get_limit(runtime.engine, account, limit))
 
     async def remove_limit(self, account: str, limit: str, *, actor: str = "library") -> None:
@@ -56,13 +59,11 @@ class AsyncLimiting(Face):
 
         Once somebody was added, only members may spend in a member's name. Raises `AccountNotFound`.
         """
-        outcome = await self._port.execute(AddMember(**stamp(account, actor), member=member))
-        return make_member(made(outcome.member))
+        return member_of(await self._port.execute(AddMember(**stamp(account, actor), member=member)))
 
     async def remove_member(self, account: str, member: str, *, actor: str = "library") -> MemberAnswer:
         """Let a member spend no more; what is in flight may settle. Raises `AccountNotFound`, `MemberNotFound`."""
-        outcome = await self._port.execute(RemoveMember(**stamp(account, actor), member=member))
-        return make_member(made(outcome.member))
+        return member_of(await self._port.execute(RemoveMember(**stamp(account, actor), member=member)))
 
     async def members(
         self, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT

@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
 
 from bursar import allotments
 from bursar.answers import HoldAnswer, Page, Receipt, RunAnswer
-from bursar.core.book import Outcome
 from bursar.core.commands import DEFAULT_TTL_SECONDS, CloseRun, Command, OpenRun
 from bursar.core.errors import BursarError
 from bursar.credits import arguments
 from bursar.credits.arguments import AmountIn, Metadata
 from bursar.credits.driving import Blocking, blocking, drive
-from bursar.credits.face import Face, made, stamp
+from bursar.credits.face import Face, run_id_of, stamp
 from bursar.credits.holding import AsyncHold, Hold
 from bursar.credits.ports import HandedOver, Port, log
+from bursar.credits.told import Done
 from bursar.reports import DEFAULT_LIMIT
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class AsyncRunning(Face):
             idempotency_key=idempotency_key,
             actor=actor,
         )
-        outcome = await self._port.execute(command)
-        return await self.get_run(account, made(outcome.hold).hold_id)
+        return await self.get_run(account, run_id_of(await self._port.execute(command)))
 
     async def get_run(self, account: str, run: str) -> RunAnswer:
         """The run as it stands now, with what its calls came to. Raises `AccountNotFound`, `RunNotFound`."""
@@ -174,7 +173,7 @@ class AsyncRun:
     async def __aenter__(self) -> Self:
         if self._id is not None:
             raise RuntimeError("a run is entered once: make another one")
-        self._id = made((await self._port.insist(self._command, self._take_back)).hold).hold_id
+        self._id = run_id_of(await self._port.insist(self._command, self._take_back))
         return self
 
     async def __aexit__(
@@ -192,11 +191,11 @@ class AsyncRun:
             error.add_note(f"The run {self.id} could not be closed: {failure}")
             log.warning("the run %s could not be closed: %s", self.id, failure)
 
-    def _take_back(self, outcome: Outcome) -> Command | None:
+    def _take_back(self, done: Done) -> Command | None:
         """For a caller that was cancelled while the run was being opened: no call will follow."""
-        if outcome.hold is None or outcome.replayed:
+        if done.replayed:
             return None
-        return CloseRun(**stamp(self._command.account, self._command.actor), run=outcome.hold.hold_id)
+        return CloseRun(**stamp(self._command.account, self._command.actor), run=run_id_of(done))
 
 
 def _held(method: Callable[Concatenate[AsyncRun, P], AsyncHold]) -> Callable[Concatenate[Run, P], Hold]:

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from bursar.answers import AccountAnswer, GrantAnswer, HoldAnswer, Receipt
+from bursar.answers import AccountAnswer, GrantAnswer, HoldAnswer, LimitAnswer, MemberAnswer, Receipt, RunAnswer
 from bursar.core.book import Outcome
 
 
@@ -19,6 +19,9 @@ class Told(Struct, frozen=True):
     hold: HoldAnswer | None = None
     lot: GrantAnswer | None = None
     other: Receipt | None = None
+    limit: LimitAnswer | None = None
+    member: MemberAnswer | None = None
+    run: RunAnswer | None = None
 
 
 Done: TypeAlias = Outcome | Told

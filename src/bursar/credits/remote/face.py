@@ -14,16 +14,19 @@ from bursar.answers import (
     BalanceAnswer,
     GrantAnswer,
     HoldAnswer,
+    LimitAnswer,
+    MemberAnswer,
     Page,
     PlanAnswer,
     PriceAnswer,
     QuoteAnswer,
     Receipt,
+    RunAnswer,
     SkillAnswer,
 )
 from bursar.core import text
 from bursar.core.commands import check
-from bursar.core.errors import Invalid, TransactionNotFound
+from bursar.core.errors import Invalid, LimitNotFound, TransactionNotFound
 from bursar.credits import arguments
 from bursar.credits.arguments import (
     PRESET_DEFAULT,
@@ -264,6 +267,32 @@ class RemoteCredits(AsyncCredits):
         except Invalid:
             raise TransactionNotFound(transaction) from None
         return await self._port.ask(Receipt, "GET", f"{path}/transactions/{name}")
+
+    async def limits(self, account: str) -> list[LimitAnswer]:
+        return (await self._port.ask(Rows[LimitAnswer], "GET", f"{account_path(account)}/limits")).data
+
+    async def _get_limit(self, account: str, limit: str) -> LimitAnswer:
+        found = [other for other in await self.limits(account) if other.id == limit]
+        if not found:  # lifted since
+            raise LimitNotFound(limit)
+        return found[0]
+
+    async def members(
+        self, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[MemberAnswer]:
+        return await self._page(MemberAnswer, f"{account_path(account)}/members", {"cursor": cursor, "limit": limit})
+
+    async def get_run(self, account: str, run: str) -> RunAnswer:
+        return await self._port.ask(RunAnswer, "GET", f"{account_path(account)}/runs/{named('run', run)}")
+
+    async def runs(self, account: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT) -> Page[RunAnswer]:
+        return await self._page(RunAnswer, f"{account_path(account)}/runs", {"cursor": cursor, "limit": limit})
+
+    async def run_calls(
+        self, account: str, run: str, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> Page[Receipt]:
+        path = f"{account_path(account)}/runs/{named('run', run)}/transactions"
+        return await self._page(Receipt, path, {"cursor": cursor, "limit": limit})
 
     async def verify(self, account: str | None = None) -> Verdict:
         if account is not None:

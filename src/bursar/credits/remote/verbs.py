@@ -16,24 +16,40 @@ from msgspec import Raw, Struct
 from msgspec.structs import fields, replace
 
 from bursar import entropy
-from bursar.answers import ENCODER, AccountAnswer, GrantReceipt, HoldAnswer, Receipt, TransferReceipt
+from bursar.answers import (
+    ENCODER,
+    AccountAnswer,
+    GrantReceipt,
+    HoldAnswer,
+    LimitAnswer,
+    MemberAnswer,
+    Receipt,
+    RunAnswer,
+    TransferReceipt,
+)
 from bursar.core.commands import (
+    AddMember,
     Adjust,
     CancelPlan,
     Capture,
     ChangePlan,
     Charge,
     Close,
+    CloseRun,
     Command,
     Dispatch,
     Extend,
     Freeze,
     Grant,
     OpenAccount,
+    OpenRun,
     PlaceHold,
     Refund,
     Release,
+    RemoveLimit,
+    RemoveMember,
     Renew,
+    SetLimit,
     Transfer,
     Unfreeze,
     UpdateAccount,
@@ -87,6 +103,23 @@ def _transfer(body: bytes) -> Told:
     return Told(transaction=moved.sent, other=moved.received)
 
 
+def _limit(body: bytes) -> Told:
+    return Told(limit=decode(body, LimitAnswer))
+
+
+def _member(body: bytes) -> Told:
+    return Told(member=decode(body, MemberAnswer))
+
+
+def _run(body: bytes) -> Told:
+    return Told(run=decode(body, RunAnswer))
+
+
+def _nothing(_body: bytes) -> Told:
+    """It is gone."""
+    return Told()
+
+
 def _open_shape(command: OpenAccount, body: Body) -> Body:
     """No plan has to be said; the service's own goes without saying."""
     body |= {"id": command.account, "plan": command.plan}
@@ -114,6 +147,12 @@ ROUTES: Final[dict[type[Command], Route]] = {
     Renew: Route(path="accounts/{account}/renewals", answer=_account),
     ChangePlan: Route(path="accounts/{account}/subscription", answer=_account, method="PUT"),
     CancelPlan: Route(path="accounts/{account}/subscription", answer=_account, method="DELETE"),
+    SetLimit: Route(path="accounts/{account}/limits/{limit}", answer=_limit, method="PUT", keyed=False),
+    RemoveLimit: Route(path="accounts/{account}/limits/{limit}", answer=_nothing, method="DELETE", keyed=False),
+    AddMember: Route(path="accounts/{account}/members/{member}", answer=_member, method="PUT", keyed=False),
+    RemoveMember: Route(path="accounts/{account}/members/{member}", answer=_member, method="DELETE", keyed=False),
+    OpenRun: Route(path="accounts/{account}/runs", answer=_run),
+    CloseRun: Route(path="accounts/{account}/runs/{run}/close", answer=_run, keyed=False),
     Charge: Route(path="accounts/{account}/charges", answer=_receipt),
     PlaceHold: Route(path="accounts/{account}/holds", answer=_hold),
     Dispatch: Route(path="accounts/{account}/holds/{hold}/dispatch", answer=_hold, keyed=False),
