@@ -229,6 +229,18 @@ async def test_a_provider_that_makes_one_text_at_a_time_is_paid_for_each_call(
     assert (await service.balance(user))["posted"] == float(10 - 3 * Decimal("0.00045"))
 
 
+async def test_at_once_no_more_is_sent_than_can_be_paid_for(service: Service, upstream: Upstream) -> None:
+    client, user = await service.user()
+    await set_to(service, user, "0.002")
+    answers = await asyncio.gather(*(client.post("/api/ai/generate-text", json=TEXT) for _ in range(20)))
+    done = [answer.status_code for answer in answers].count(201)
+    assert sorted({answer.status_code for answer in answers}) == [201, 402]
+    assert 1 <= done == len(upstream.asked) <= 4
+    balance = await service.balance(user)
+    assert Decimal(str(balance["posted"])) == Decimal("0.002") - done * Decimal("0.00045")
+    assert balance["held"] == 0
+
+
 async def test_what_fails_costs_nothing(service: Service, upstream: Upstream) -> None:
     client, user = await service.user()
     upstream.script = lambda _path, _body: (500, {}, b"")

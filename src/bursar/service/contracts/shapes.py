@@ -1,8 +1,12 @@
-"""Refusals as each published document shows them: one table from kind to status for each, and a body.
+"""Refusals as each published document shows them: a status by the kind, and a body.
 
-ai-credits     400 {"statusCode": 400, "message": "Insufficient AI credits. You have 3 credits, but need 5."}
-skills         402 {"error": "Insufficient credits"}
-api-calls      402 {"error": "Insufficient credits. Please contact support to add more credits to your account."}
+    ai-credits     400 {"statusCode": 400, "message": "Insufficient AI credits. You have 3 credits, but need 5."}
+    skills         402 {"error": "Insufficient credits"}
+    api-calls      402 {"error": "Insufficient credits. Please contact support to add more credits to your account."}
+    tokens         429 {"error": "Insufficient credits", "detail": "You have 0 credits ...", "status": 429}
+    usd            402 {"error": "InsufficientCredits", "message": "This needs ...", "required": 0.02, "available": 0}
+
+What only HTTP can refuse has a status of its own in all of them.
 """
 
 from __future__ import annotations
