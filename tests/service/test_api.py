@@ -103,7 +103,7 @@ async def test_plans_are_put_and_listed(each_service: Service) -> None:
     assert (put.status_code, put.json()["allowance"], put.json()["rollover_cap"]) == (200, 1_000, 500.5)
     assert (await each_service.admin.get(f"{V1}/plans/gold")).json() == put.json()
     listed = (await each_service.admin.get(f"{V1}/plans")).json()["data"]
-    assert [plan["name"] for plan in listed] == ["free", "gold", "pro", "team"]
+    assert [plan["name"] for plan in listed] == ["enterprise", "free", "gold", "pro", "team"]
     assert (await each_service.admin.get(f"{V1}/plans/none")).json()["code"] == "plan_not_found"
     app = await each_service.key("service")
     assert (await app.put(f"{V1}/plans/gold", json=body)).status_code == 403
