@@ -114,7 +114,7 @@ def test_the_catalogue(alice: Credits) -> None:
     alice.skills.disable("SUMMARY")
     assert not alice.skills.get("SUMMARY").active
     alice.plans.put("gold", allowance=1_000)
-    assert {plan.name for plan in alice.plans.list()} == {"free", "pro", "team", "gold"}
+    assert {plan.name for plan in alice.plans.list()} == {"enterprise", "free", "pro", "team", "gold"}
 
 
 def test_refusals_are_raised_where_they_were_asked_for(alice: Credits) -> None:
