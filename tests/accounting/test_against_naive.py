@@ -301,7 +301,7 @@ async def test_the_same_as_csv(world: World) -> None:
     rows = table([part async for part in csv_of(ask, usage_lines)])
     assert [(row["day"], row["skill"]) for row in rows] == [(str(row.day), row.skill or "") for row in whole]
     assert [Decimal(row["used"]) for row in rows] == [row.used for row in whole]
-    assert [row["revenue"] for row in rows] == [
+    assert [row["revenue"].removeprefix("'") for row in rows] == [  # below zero it would look like a formula
         " ".join(f"{part.amount} {part.currency}" for part in row.revenue) for row in whole
     ]
     earned = (await usage.margin(world.engine, since=since, until=until, by=by, limit=1_000)).data
@@ -331,4 +331,4 @@ async def test_days_and_lots_tell_the_same(world: World) -> None:
         left = [backed for key, backed in tally.lots.items() if key.currency == currency]
         assert sum(backed.amount for backed in moved) == sum(backed.amount for backed in left)
         assert sum(backed.money for backed in moved) == sum(backed.money for backed in left)
-    assert any(backed.money for backed in tally.lots.values())
+    assert any(backed.money for backed in tally.paid.values())

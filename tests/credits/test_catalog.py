@@ -361,7 +361,7 @@ async def test_an_empty_catalogue_is_seeded_once(bare: Store) -> None:
     assert (catalog.unit, catalog.default_plan) == ("credits", "free")
     assert catalog.current.skills["IMAGE_GENERATION"].price.created_at == NOW
     assert not await catalog.seed(Preset("another", default_plan=None, plans=(Plan("x", "X", 1),)), NOW)
-    assert (catalog.default_plan, set(catalog.current.plans)) == ("free", {"free", "pro", "team"})
+    assert (catalog.default_plan, set(catalog.current.plans)) == ("free", {"free", "pro", "team", "enterprise"})
 
 
 async def test_several_processes_that_seed_at_once_seed_once(bare: Store) -> None:

@@ -139,6 +139,7 @@ SMALL = {
     "insert_media",
     "erase_media",
     "list_media",
+    "put_media",
     "put_setting",
     "replace_setting",
     "schema_version",

@@ -42,7 +42,7 @@ _LOCK = "SELECT posted, held, seq FROM accounts WHERE account_id = {0}"
 _UPDATE = "UPDATE accounts SET posted = {1}, spent = spent + {2}, seq = {3}, recorded_at = {4} WHERE account_id = {0}"
 _INSERT = f"""INSERT INTO transactions ({_COLUMNS}) VALUES (
     {{0}}, {{1}}, {{2}}, 'CONSUMPTION', {{3}}, {{4}}, {{5}}, {{6}}, {{7}}, NULL, NULL, {{8}}, NULL, NULL,
-    'library', {{9}}, NULL, NULL, NULL, NULL, {{10}}, {{10}}, NULL, NULL, NULL, NULL, NULL, {{11}}
+    'library', {{9}}, NULL, NULL, NULL, NULL, {{10}}, {{10}}, NULL, NULL, NULL, NULL, NULL, {{11}}, NULL
 )"""  # noqa: S608 - our own names
 
 
