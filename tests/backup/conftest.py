@@ -60,6 +60,19 @@ def written_url(new_url: NewUrl) -> WrittenUrl:
     return write
 
 
+@pytest.fixture
+def early_url(new_url: NewUrl) -> WrittenUrl:
+    """The URL of a ledger that knows nothing of limits, members and runs yet."""
+
+    async def write(kind: str) -> str:
+        url = new_url(kind)
+        migrate(url)
+        await write_history(url, limits=False)
+        return url
+
+    return write
+
+
 async def add_people(tx: Tx, now: Instant) -> None:
     """What belongs to alice beside the ledger: a login, an identity at a provider, an API key, a picture."""
     await tx.execute("insert_login", "alice@example.com", "$argon2id$hash", "alice", "account", now)

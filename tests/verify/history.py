@@ -66,18 +66,19 @@ class Scribe:
         return outcome.transaction.id
 
 
-async def write_history(url: str) -> None:
+async def write_history(url: str, *, limits: bool = True) -> None:
     """Two accounts: lots live, spent, voided, expired and to come; holds in every state; debt paid; a transfer; a
-    refund; limits of both, and members with limits of their own.
+    refund. And `limits` of both, members with limits of their own, and runs.
     """
     async with running(url) as (engine, clock):
-        await _write(Scribe(engine), clock)
+        await _write(Scribe(engine), clock, limits=limits)
 
 
-async def _write(do: Scribe, clock: SetClock) -> None:
+async def _write(do: Scribe, clock: SetClock, *, limits: bool) -> None:
     for account in ("alice", "bob"):
         await do(commands.OpenAccount(account=account, plan="free", email=f"{account}@example.com", key="open"))
-    await _limit(do)
+    if limits:
+        await _limit(do)
     await do.grant("alice", 20, source="purchase", paid="19.99", currency="EUR", expires_at=START + 40 * DAY, key="buy")
     await do.grant("alice", 7, effective_at=START + 90 * DAY)
     gone = await do.grant("alice", 3, priority=1)
@@ -107,7 +108,8 @@ async def _write(do: Scribe, clock: SetClock) -> None:
     clock.instant += 32 * DAY
     await do.hold("alice", 30, ttl_seconds=86_400, member="mia")
     await do(commands.Dispatch(account="alice", hold=await do.hold("alice", 2, ttl_seconds=86_400), measured=NANOS))
-    await _run(do)
+    if limits:
+        await _run(do)
     await do(commands.Touch(account="bob"))
     await do(commands.Freeze(account="bob", reason="why not"))
 

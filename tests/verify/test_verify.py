@@ -66,7 +66,7 @@ async def test_a_sound_ledger_has_nothing_wrong(store: Store, history_url: str) 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_random_history_has_nothing_wrong(url: str, seed: int) -> None:
     async with running(url) as (engine, clock):
-        await write_random_history(engine, clock, seed, steps=200)
+        await write_random_history(engine, clock, seed, steps=300)
         verdict = await verify(engine.store)
         assert verdict.findings == []
         assert verdict.transactions > 100
