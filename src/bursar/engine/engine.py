@@ -12,9 +12,9 @@ everything that waits.
                           | Refused, anything else          halved until the culprit stands alone
                           | CommitInDoubt                   lock again, look for what it would have written, then decide
 
-Lanes go by hash of the account, so that one process never contends with itself; processes contend by row lock. A lane
-keeps nothing between batches. An engine belongs to the event loop that started it; other threads come in by
-`submit_threadsafe`.
+Lanes go by hash of the account, so that one process never contends with itself; processes contend by row lock. What a
+lane knows of accounts between batches is its store's affair. An engine belongs to the event loop that started it;
+other threads come in by `submit_threadsafe`.
 """
 
 from __future__ import annotations
