@@ -24,7 +24,6 @@ from tests.support.ports import HOST, free_port
 from tests.support.process import REPOSITORY, BursarServer, ServerError
 
 V1 = "/api/v1"
-READY_SECONDS = 2.0
 IDLE_MEBIBYTES = 130
 
 MakeServer = Callable[..., BursarServer]
@@ -221,17 +220,14 @@ def test_a_clock_that_is_not_real_is_announced(make_server: MakeServer, tmp_path
     assert (status, json.loads(balance)["next_reset"]) == (200, "2025-02-01T00:00:00.000Z")
 
 
-def test_it_is_ready_soon_and_small(make_server: MakeServer, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'bursar.db'}"
-    server = make_server(url)  # which also migrates
+def test_it_is_small_when_idle(make_server: MakeServer, tmp_path: Path) -> None:
+    """How soon it is ready is a figure of the benchmark: a test that runs beside others cannot tell."""
+    server = make_server(f"sqlite:///{tmp_path / 'bursar.db'}")  # which also migrates
     assert server.terminate() == 0
-    began = time.monotonic()
     server.start()
-    took = time.monotonic() - began
     resident = psutil.Process(server.pid).memory_info().rss / 2**20
-    print(f"ready after {took:.2f} s, {resident:.0f} MiB resident")
+    print(f"{resident:.0f} MiB resident")
     assert resident <= IDLE_MEBIBYTES
-    assert took <= READY_SECONDS * 2  # the machine may be busy with other tests; the bench has the exact bound
 
 
 def test_curl_sends_too_much(make_server: MakeServer, tmp_path: Path) -> None:
