@@ -7,6 +7,8 @@ from itertools import product
 
 import pytest
 
+from bursar.contracts import api_calls as api_calls_contract
+from bursar.contracts import skills as skills_contract
 from bursar.core.errors import (
     AccountFrozen,
     BursarError,
@@ -16,6 +18,7 @@ from bursar.core.errors import (
     Kind,
     SkillDisabled,
 )
+from bursar.integrations import refusals
 from bursar.integrations.gate import CHARGED, Ending, is_success
 from bursar.integrations.refusals import (
     STATUS,
@@ -83,3 +86,11 @@ def test_the_published_contracts_own_words() -> None:
 def test_a_callers_own_text_is_no_reason_to_break() -> None:
     assert plain(Invalid("\ud800", "must be valid")).encode() == b'{"error":"? must be valid"}'
     assert problem(AccountFrozen("\ud800")).encode()
+
+
+def test_the_documents_words_are_those_of_their_contracts() -> None:
+    assert refusals.API_CALLS_TEXT == api_calls_contract.INSUFFICIENT
+    assert {
+        InsufficientCredits: skills_contract.INSUFFICIENT,
+        SkillDisabled: skills_contract.DISABLED,
+    } == refusals.SKILLS_TEXTS

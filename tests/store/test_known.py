@@ -140,6 +140,25 @@ async def test_what_an_app_wrote_is_seen(pg_url: str, statement: Any, posted: in
     await store.close()
 
 
+async def test_nothing_is_remembered_beyond_the_connection(pg_url: str) -> None:
+    """Behind a new one may be another server, restored or failed over to, where the same stamp is another tx."""
+    from bursar.store.url import open_store
+
+    store = open_store(pg_url)
+    await store.open()
+    lane = await store.lane()
+    await with_credits(lane)
+    await spend(lane, 10)
+    async with await psycopg.AsyncConnection.connect(pg_url, autocommit=True) as app:
+        await app.execute("UPDATE bursar.lots SET remaining = 5")  # under the same stamp
+        assert await spend(lane, 1) == (90, {"g1": 90}), "as the lane left it"
+        await app.execute("UPDATE bursar.lots SET remaining = 5")
+        await app.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+        assert await spend(lane, 1) == (89, {"g1": 5})
+    await lane.close()
+    await store.close()
+
+
 def test_it_remembers_those_that_were_used_last() -> None:
     known = Known(most=2)
     for name in "abca":

@@ -109,6 +109,10 @@ async def check_user_credits(
     tokens_per_credit: int = TOKENS_PER_CREDIT,
 ) -> CreditStatus:
     """Look without consuming. Raises `AccountNotFound`, `SkillNotFound`, `SkillDisabled`."""
+    return await _status(credits, user_id, skill, tokens_per_credit)
+
+
+async def _status(credits: AsyncCredits, user_id: str, skill: str, tokens_per_credit: int) -> CreditStatus:
     quote = await credits.quote(user_id, skill=skill)
     return CreditStatus(quote.sufficient, quote.available, tokens(quote.available, tokens_per_credit))
 
@@ -296,8 +300,7 @@ async def get_credit_status(
     tokens_per_credit: int = TOKENS_PER_CREDIT,
 ) -> CreditStatus:
     """Whether a request could be paid for. Raises `AccountNotFound`."""
-    quote = await credits.quote(user_id, skill=skill)
-    return CreditStatus(quote.sufficient, quote.available, tokens(quote.available, tokens_per_credit))
+    return await _status(credits, user_id, skill, tokens_per_credit)
 
 
 @both

@@ -93,6 +93,11 @@ class Known:
             return None
         return [hold for hold in entry.holds.values() if hold.expires_at <= now]
 
+    def lose(self) -> None:
+        """The connection is gone. What is reached next may be another server, where a stamp says nothing."""
+        self._kept.clear()
+        self._out.clear()
+
     def forget(self, account_id: str) -> None:
         """Rows of the account were touched by other ways than these."""
         self._out.pop(account_id, None)

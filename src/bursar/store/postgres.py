@@ -449,6 +449,7 @@ class PostgresLane:
             with suppress(Exception):
                 self._connection.terminate()
         self._connection = self._tx = None
+        self._known.lose()
 
 
 class _Pool:
